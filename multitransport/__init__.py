@@ -1,0 +1,1 @@
+"""Rooms, requests and live updates for Quart: over WebSocket, else Server-Sent Events, else long polling."""

@@ -1,0 +1,120 @@
+"""What an application declares: its checks, rooms and handlers. Declarations hold no running state."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar, get_type_hints
+
+import msgspec
+
+from multitransport.core.log import Retention
+from multitransport.errors import ConfigurationError
+
+__all__ = ["Declarations", "HandlerDeclaration", "RoomDeclaration"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class RoomDeclaration(msgspec.Struct, frozen=True):
+    """A family of rooms: its rule, who may join, what is kept."""
+
+    rule: str
+    check: Callable[..., Any]
+    history: int
+    retention: Retention
+    on_publish: Callable[..., Any] | None
+
+
+class HandlerDeclaration(msgspec.Struct, frozen=True):
+    """The handler of an event."""
+
+    event: str
+    function: Callable[..., Any]
+
+    def payload_type(self) -> Any:
+        """Return the annotation of the handler's second parameter, Any where there is none.
+
+        Raises ConfigurationError where the handler takes no data or its annotation cannot be resolved.
+        """
+        parameters = list(inspect.signature(self.function).parameters)
+        if len(parameters) < 2:
+            raise ConfigurationError(f"the handler of {self.event!r} must take (client, data)")
+        try:
+            return get_type_hints(self.function).get(parameters[1], Any)
+        except NameError as error:
+            raise ConfigurationError(f"the handler of {self.event!r} has an annotation of no known type: {error}") from error
+
+
+class Declarations:
+    """Decorators by which an application says what it offers."""
+
+    def __init__(self) -> None:
+        self.connect_check: Callable[..., Any] | None = None
+        self.transport_hook: Callable[..., Any] | None = None
+        self.disconnect_callbacks: list[Callable[..., Any]] = []
+        self.rooms: list[RoomDeclaration] = []
+        self.handlers: dict[str, HandlerDeclaration] = {}
+
+    def on_connect(self, function: F) -> F:
+        """Declare the connect check: ``(client)`` or ``(client, auth)``, run in a request context.
+
+        It sets ``client.user_id`` and may refuse by ``raise Refuse(code, message)``, ``abort(4xx)`` or ``return False``. It runs for each
+        new session and again whenever a session is resumed; ``client.resumed`` tells which.
+        """
+        if self.connect_check is not None:
+            raise ConfigurationError("there is a connect check already")
+        self.connect_check = function
+        return function
+
+    def on_disconnect(self, function: F) -> F:
+        """Declare a callback ``(client, reason)`` for a session's end; it runs in an application context."""
+        self.disconnect_callbacks.append(function)
+        return function
+
+    def transports(self, function: F) -> F:
+        """Declare the hook ``(client, transport) -> bool`` that may keep a client from a transport."""
+        if self.transport_hook is not None:
+            raise ConfigurationError("there is a transport hook already")
+        self.transport_hook = function
+        return function
+
+    def room(
+        self,
+        rule: str,
+        *,
+        history: int = 0,
+        retention_count: int = 1000,
+        retention_seconds: float = 300.0,
+        retention_bytes: int = 1 << 20,
+        on_publish: Callable[..., Any] | None = None,
+    ) -> Callable[[F], F]:
+        """Declare a family of rooms by a rule such as ``"chat/<id>"`` (Werkzeug's converters are known).
+
+        The function decorated is the room's check: ``(client, **values)``; it refuses as the connect check does.
+        ``history`` is how many publications a newcomer gets, ``retention_*`` what a returning reader can get.
+        ``on_publish(client, event, data, **values)`` allows clients to publish to the room; it may refuse.
+        """
+        if history > retention_count:
+            raise ConfigurationError(f"room {rule!r}: history {history} is more than retention_count {retention_count} keeps")
+        retention = Retention(count=retention_count, seconds=retention_seconds, bytes=retention_bytes)
+
+        def declare(function: F) -> F:
+            self.rooms.append(RoomDeclaration(rule, function, history, retention, on_publish))
+            return function
+
+        return declare
+
+    def on(self, event: str) -> Callable[[F], F]:
+        """Declare the handler of an event: ``(client, data)``; what it returns is the reply.
+
+        The annotation of ``data`` (a msgspec Struct, dataclass, TypedDict or any type msgspec knows) is checked before it runs.
+        """
+        if event in self.handlers:
+            raise ConfigurationError(f"the event {event!r} has a handler already")
+
+        def declare(function: F) -> F:
+            self.handlers[event] = HandlerDeclaration(event, function)
+            return function
+
+        return declare

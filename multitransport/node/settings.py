@@ -1,0 +1,75 @@
+"""Every setting of a node: its name, its type, its default and what it means.
+
+The Quart extension reads each from ``MULTITRANSPORT_<NAME>``.
+"""
+
+from __future__ import annotations
+
+from multitransport.core.limits import Limits
+from multitransport.errors import ConfigurationError
+
+__all__ = ["TRANSPORTS", "Settings"]
+
+TRANSPORTS = ("websocket", "sse", "poll")
+
+
+class Settings(Limits, frozen=True, kw_only=True):
+    """Settings of one node. Durations are in seconds."""
+
+    prefix: str = "/realtime"
+    """Where the transports are mounted, below the application's root path."""
+
+    transports: tuple[str, ...] = TRANSPORTS
+    """Which transports clients may use; others get ``transport_not_allowed``."""
+
+    origins: tuple[str, ...] = ()
+    """Origins (``https://app.example``) allowed beside the page's own; ``*`` allows all, without credentials."""
+
+    broker: str = "memory"
+    """Where rooms live. ``memory`` is this process."""
+
+    ping_seconds: float = 25.0
+    """How often the server pings."""
+
+    grace_seconds: float = 10.0
+    """How long after a ping a silent client is taken for dead."""
+
+    hello_seconds: float = 10.0
+    """Time for the first message and for a body; also how long a session lives whose client never answers."""
+
+    resume_seconds: float = 120.0
+    """How long a detached session is kept."""
+
+    poll_seconds: float = 25.0
+    """How long a poll is held when there is nothing to tell."""
+
+    stalled_seconds: float = 30.0
+    """How long a write may wait for the client to read."""
+
+    close_seconds: float = 2.0
+    """How long a closing connection may take before it is aborted."""
+
+    drain_seconds: float = 2.0
+    """How long draining may take when the server stops."""
+
+    retry_seconds: float = 3.0
+    """Drained clients are told to come back after a random time up to this."""
+
+    room_idle_seconds: float = 3600.0
+    """How long a room is kept that has neither readers nor publications left."""
+
+    hypercorn_drain: bool = True
+    """Drain when Hypercorn stops, by a hook into its worker; see the how-to on deploying."""
+
+    def __post_init__(self) -> None:
+        if not self.prefix.startswith("/") or self.prefix.endswith("/"):
+            raise ConfigurationError(f"prefix must begin with a slash and not end with one, not {self.prefix!r}")
+        unknown = [name for name in self.transports if name not in TRANSPORTS]
+        if unknown or not self.transports:
+            raise ConfigurationError(f"transports must be some of {', '.join(TRANSPORTS)}, not {self.transports!r}")
+        if self.broker != "memory":
+            raise ConfigurationError(f"there is no broker {self.broker!r}; this version has 'memory'")
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, float) and value <= 0:
+                raise ConfigurationError(f"{name} must be above 0, not {value}")

@@ -1,0 +1,52 @@
+# `make help` lists what there is. Everything is installed inside the checkout (.venv, node_modules), except system packages.
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-faults bench lint format js setup setup-demo setup-system setup-node clean
+
+PORT ?= 8000
+PYTEST_ARGS ?=
+export CHROMIUM
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup-demo ## run the dashboard on http://127.0.0.1:8000 (PORT= chooses another port)
+	@echo "Dashboard: http://127.0.0.1:$(PORT)   (Ctrl-C stops it)"
+	@exec .venv/bin/multitransport run examples.dashboard.app:app --host 127.0.0.1 --port $(PORT)
+
+test: setup-system setup setup-node ## install what the tests need, then run every check and the tests (CHROMIUM= names a browser)
+	@checks=0; .venv/bin/python scripts/check.py || checks=1; \
+	.venv/bin/python -m pytest -m "not faults" $(PYTEST_ARGS) || exit 1; \
+	[ $$checks -eq 0 ] || { echo "The tests passed, but checks above failed."; exit 1; }
+
+test-faults: setup-system setup ## run the long tests under faults and load
+	@.venv/bin/python -m pytest -m faults --timeout=900 $(PYTEST_ARGS)
+
+bench: setup ## measure against a bare ASGI handler on the same server
+	@.venv/bin/python -m benchmarks
+
+lint: setup setup-node ## run the checks that need no server: types, style, layers, coverage of the core, browser client
+	@.venv/bin/python scripts/check.py
+
+format: setup ## format the Python code and apply the safe fixes
+	@.venv/bin/python -m ruff check --fix-only --quiet .
+	@.venv/bin/python -m ruff format .
+
+js: setup-node ## build the browser client into multitransport/static
+	@cd multitransport/js && npm run --silent build
+
+setup: ## install the Python packages into .venv
+	@scripts/venv dev
+
+setup-demo:
+	@scripts/venv demo
+
+setup-system:
+	@scripts/system
+
+# Wherever Node itself gets installed, that comes first.
+setup-node: setup-system
+	@scripts/node
+
+clean: ## remove caches and build output; keeps .venv and node_modules
+	@rm -rf build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find multitransport tests examples scripts -name __pycache__ -not -path '*/node_modules/*' -prune -exec rm -rf {} +

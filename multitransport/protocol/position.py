@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from msgspec import Meta
 
 __all__ = ["MAX_COUNT", "Position"]
 
@@ -13,8 +15,8 @@ MAX_COUNT = 2**53 - 1
 class Position(NamedTuple):
     """Everything up to ``offset`` of the log with this ``epoch``."""
 
-    epoch: str
-    offset: int
+    epoch: Annotated[str, Meta(max_length=64)]
+    offset: Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 
     def __str__(self) -> str:
         return f"{self.epoch}:{self.offset}"

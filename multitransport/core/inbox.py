@@ -1,0 +1,69 @@
+"""The frames of one session that want processing: each is claimed once, in order, and its outcome kept until acknowledged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from multitransport.protocol.codes import ErrorCode
+from multitransport.protocol.frames import encode
+
+__all__ = ["BrokenSequence", "Inbox"]
+
+
+class BrokenSequence(Exception):
+    """The client's seqs jump or exceed the window."""
+
+
+class Inbox(msgspec.Struct):
+    """Part of a session's record. ``claimed`` is the highest seq taken, ``processed`` the end of the contiguous prefix that is done.
+
+    ``outcomes`` holds the encoded outcomes above ``acked``, what the client says it has; at most a window of them.
+    """
+
+    claimed: int = 0
+    processed: int = 0
+    acked: int = 0
+    outcomes: dict[int, bytes] = msgspec.field(default_factory=dict)
+    _done: set[int] = msgspec.field(default_factory=set)
+
+    def claim(self, seqs: list[int], window: int) -> int:
+        """Claim those that are new, in order, and return the highest claimed before: seqs up to it are repeats.
+
+        Raises BrokenSequence, having claimed none, where one is neither a repeat nor the next, or the window is exceeded.
+        """
+        before = top = self.claimed
+        for seq in seqs:
+            if seq == top + 1:
+                top = seq
+            elif seq > top:
+                raise BrokenSequence(f"seq {seq} follows {top}")
+        if top > self.processed + window:
+            raise BrokenSequence(f"more than {window} seqs without an answer")
+        self.claimed = top
+        # Who sends a seq has the answers of all that lie a window below it, so the outcomes kept are never more than a window.
+        self.acknowledge(top - window)
+        return before
+
+    def commit(self, seq: int, outcome: bytes | None, max_bytes: int) -> None:
+        """Note that a claimed seq is done, and keep its outcome if it has one."""
+        if outcome is not None and seq > self.acked:
+            kept = outcome if len(outcome) <= max_bytes else _unknown(seq, "the outcome was too large to keep")
+            self.outcomes[seq] = kept
+        self._done.add(seq)
+        while self.processed + 1 in self._done:
+            self.processed += 1
+            self._done.remove(self.processed)
+
+    def acknowledge(self, through: int) -> None:
+        """Forget the outcomes the client has, up to what is processed."""
+        through = min(through, self.processed)
+        while self.acked < through:
+            self.acked += 1
+            self.outcomes.pop(self.acked, None)
+
+
+def _unknown(seq: int, message: str) -> bytes:
+    frame: tuple[Any, ...] = ("error", seq, ErrorCode.OUTCOME_UNKNOWN, message)
+    return encode(frame)

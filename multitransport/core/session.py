@@ -1,0 +1,81 @@
+"""The states of a session and every transition between them."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from multitransport.core.inbox import Inbox
+from multitransport.protocol.position import Position
+
+__all__ = ["TRANSITIONS", "Event", "SessionRecord", "State", "next_state"]
+
+
+class State(enum.Enum):
+    """Where a session is in its life."""
+
+    UNCONFIRMED = "unconfirmed"
+    """Made, but its client has not shown that it knows."""
+    ATTACHED = "attached"
+    DETACHED = "detached"
+    """Without a transport; it ends when its time runs out."""
+    ENDED = "ended"
+
+
+class Event(enum.Enum):
+    """What happens to a session."""
+
+    ATTACH = "attach"
+    """A transport takes it up, by a hello with its token."""
+    SIGN_OF_LIFE = "sign of life"
+    """The client says anything after the welcome."""
+    DETACH = "detach"
+    """Its transport is gone."""
+    END = "end"
+    """Bye, its time ran out, or the application's will."""
+
+
+TRANSITIONS: dict[State, dict[Event, State]] = {
+    State.UNCONFIRMED: {
+        Event.ATTACH: State.ATTACHED,
+        Event.SIGN_OF_LIFE: State.ATTACHED,
+        # Its time to confirm goes on: a lost first answer leaves no ghost.
+        Event.DETACH: State.UNCONFIRMED,
+        Event.END: State.ENDED,
+    },
+    State.ATTACHED: {
+        Event.ATTACH: State.ATTACHED,
+        Event.SIGN_OF_LIFE: State.ATTACHED,
+        Event.DETACH: State.DETACHED,
+        Event.END: State.ENDED,
+    },
+    State.DETACHED: {
+        Event.ATTACH: State.ATTACHED,
+        # A send that outlives its stream; the client is alive but still has no transport.
+        Event.SIGN_OF_LIFE: State.DETACHED,
+        Event.END: State.ENDED,
+    },
+    State.ENDED: {},
+}
+
+
+def next_state(state: State, event: Event) -> State:
+    """Return the state that follows. Raises ValueError for what cannot happen."""
+    try:
+        return TRANSITIONS[state][event]
+    except KeyError:
+        raise ValueError(f"{event.value} cannot happen to a session that is {state.value}") from None
+
+
+class SessionRecord(msgspec.Struct):
+    """What any node needs to go on with a session; a SessionStore keeps it."""
+
+    session_id: str
+    new: str
+    secret_hash: bytes
+    user_id: str | None
+    attach: int
+    rooms: dict[str, Position] = msgspec.field(default_factory=dict)
+    """The position at which each room was joined."""
+    inbox: Inbox = msgspec.field(default_factory=Inbox)

@@ -1,0 +1,68 @@
+"""Messages from a client, decoded: frames, frames that are malformed but can be told apart, or nothing at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from multitransport.protocol.codes import ErrorCode
+from multitransport.protocol.frames import SEQUENCED, ClientFrame, Seq
+
+__all__ = ["BadMessage", "Malformed", "decode_message"]
+
+_KINDS = frozenset(frame.__struct_config__.tag for frame in ClientFrame.__args__)
+
+_decode_frame = msgspec.json.Decoder(ClientFrame).decode
+_decode_any = msgspec.json.Decoder(list[Any]).decode
+
+
+class BadMessage(Exception):
+    """The message cannot be decoded; nothing in it has an effect."""
+
+
+class Malformed(msgspec.Struct, frozen=True):
+    """A frame that is no good, told from its neighbours. ``seq`` is its number where that is readable."""
+
+    code: ErrorCode
+    message: str
+    seq: int | None = None
+    kind: str | None = None
+
+
+def decode_message(message: str | bytes) -> list[ClientFrame | Malformed]:
+    """Decode a message into its frames, in order; at least one.
+
+    Raises BadMessage for invalid UTF-8, invalid JSON, a line that is not an array, or no frame at all.
+    """
+    try:
+        text = message if isinstance(message, str) else message.decode()
+        # A bare CR is white space to JSON but ends a line in an event stream, where this data may travel on.
+        lines = text.replace("\r", " ").split("\n")
+        frames = [_decode_line(line) for line in lines if line and not line.isspace()]
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise BadMessage(str(error)) from None
+    if not frames:
+        raise BadMessage("the message has no frame")
+    return frames
+
+
+def _decode_line(line: str) -> ClientFrame | Malformed:
+    try:
+        return _decode_frame(line)
+    except msgspec.ValidationError as error:
+        return _blame(_decode_any(line), str(error))
+
+
+def _blame(elements: list[Any], message: str) -> Malformed:
+    """Say of a decoded array, no valid frame, whose seq it spoils."""
+    kind = elements[0] if elements else None
+    if not isinstance(kind, str) or kind not in _KINDS:
+        return Malformed(ErrorCode.UNKNOWN_KIND, f"there is no kind of frame {str(kind)[:64]!r}")
+    seq: int | None = None
+    if kind in SEQUENCED and len(elements) > 1:
+        try:
+            seq = msgspec.convert(elements[1], Seq)
+        except msgspec.ValidationError:
+            seq = None
+    return Malformed(ErrorCode.BAD_FRAME, f"{kind}: {message}", seq, kind)

@@ -1,0 +1,109 @@
+"""The frames of the wire: those a client sends, as types; those a server sends, as encoded bytes.
+
+docs/reference/protocol.md says what each means.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Raw
+
+from multitransport.protocol.position import MAX_COUNT, Position
+
+__all__ = [
+    "SEQUENCED",
+    "Ack",
+    "Bye",
+    "ClientFrame",
+    "Hello",
+    "HelloOptions",
+    "Join",
+    "JoinOptions",
+    "Leave",
+    "Ping",
+    "Pong",
+    "Publish",
+    "Send",
+    "encode",
+]
+
+Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
+Seq = Annotated[int, Meta(ge=1, le=MAX_COUNT)]
+Event = Annotated[str, Meta(min_length=1, max_length=255)]
+Nonce = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{22,64}$")]
+
+encode = msgspec.json.Encoder().encode
+"""Encode one server frame, given as a sequence; bytes without newlines."""
+
+
+class JoinOptions(msgspec.Struct, frozen=True):
+    """How to enter a room: after a position, or with some history."""
+
+    position: Position | None = None
+    history: Count | None = None
+
+
+class HelloOptions(msgspec.Struct, frozen=True):
+    """What hello says."""
+
+    v: int
+    new: Nonce
+    attach: Seq
+    token: Annotated[str, Meta(max_length=1024)] | None = None
+    auth: Raw = Raw(b"null")
+    acked: Count = 0
+    rooms: dict[str, JoinOptions] = {}
+    wait: Annotated[float, Meta(ge=0)] | None = None
+
+
+class Hello(msgspec.Struct, array_like=True, frozen=True, tag="hello"):
+    options: HelloOptions
+
+
+class Join(msgspec.Struct, array_like=True, frozen=True, tag="join"):
+    seq: Seq
+    room: str
+    options: JoinOptions = JoinOptions()
+
+
+class Leave(msgspec.Struct, array_like=True, frozen=True, tag="leave"):
+    seq: Seq
+    room: str
+
+
+class Send(msgspec.Struct, array_like=True, frozen=True, tag="send"):
+    seq: Seq
+    event: Event
+    data: Raw
+
+
+class Publish(msgspec.Struct, array_like=True, frozen=True, tag="publish"):
+    seq: Seq
+    room: str
+    event: Event
+    data: Raw
+    options: dict[str, Any] = {}
+
+
+class Ack(msgspec.Struct, array_like=True, frozen=True, tag="ack"):
+    through: Count
+
+
+class Ping(msgspec.Struct, array_like=True, frozen=True, tag="ping"):
+    t: float
+
+
+class Pong(msgspec.Struct, array_like=True, frozen=True, tag="pong"):
+    t: float
+
+
+class Bye(msgspec.Struct, array_like=True, frozen=True, tag="bye"):
+    pass
+
+
+SEQUENCED = frozenset({"join", "leave", "send", "publish"})
+"""Kinds whose second element is a seq."""
+
+ClientFrame = Hello | Join | Leave | Send | Publish | Ack | Ping | Pong | Bye

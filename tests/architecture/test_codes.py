@@ -20,7 +20,7 @@ def test_the_browser_client_has_the_same_codes() -> None:
 
 
 def test_the_protocol_page_lists_the_close_codes() -> None:
-    rows = re.findall(r"^\| (\d{4}) \| `(\w+)` \| (\d{3}) \|.*\| (.*?) \|$", section("Close codes"), flags=re.M)
+    rows = re.findall(r"^\| (\d{4}) \| `(\w+)` \| (\d{3}) \|.*\| (.*?) \|$", section("Close codes"), flags=re.MULTILINE)
     documented = {(int(code), name, int(status)) for code, name, status, _ in rows}
     assert documented == {(code.value, code.name.lower(), code.http_status) for code in CloseCode}
     stops = {int(code) for code, _, _, then in rows if then == "stops"}
@@ -28,4 +28,5 @@ def test_the_protocol_page_lists_the_close_codes() -> None:
 
 
 def test_the_protocol_page_lists_the_error_codes() -> None:
-    assert set(re.findall(r"^\| `(\w+)` \|", section("Error codes"), flags=re.M)) == {str(code) for code in ErrorCode}
+    documented = set(re.findall(r"^\| `(\w+)` \|", section("Error codes"), flags=re.MULTILINE))
+    assert documented == {str(code) for code in ErrorCode}

@@ -15,15 +15,19 @@ def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+def unfenced(page: Path) -> str:
+    """Return a page without its code blocks."""
+    return re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
 def prose(page: Path) -> str:
     """Return a page without its code blocks and code spans."""
-    return re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M))
+    return re.sub(r"`[^`\n]*`", "", unfenced(page))
 
 
 def anchors(page: Path) -> set[str]:
     """Return what the page's headings can be linked by, as GitHub and most generators make it."""
-    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
-    headings = re.findall(r"^#+ +(.+?) *$", text, flags=re.M)
+    headings = re.findall(r"^#+ +(.+?) *$", unfenced(page), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 

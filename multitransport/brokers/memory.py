@@ -1,0 +1,159 @@
+"""Rooms and sessions of a single process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from multitransport.brokers.base import StaleAttach, TooManyRooms
+from multitransport.core.log import Log, Retention
+from multitransport.core.session import SessionRecord
+from multitransport.protocol.position import Position
+
+__all__ = ["MemoryBroker", "MemorySessionStore"]
+
+_SWEEP_SLICE = 500
+
+
+def _ignore(room: str) -> None:
+    """Stand in for a node before one has started."""
+
+
+class MemoryBroker:
+    """A Broker whose logs are dicts of this process; the log it keeps is the one readers read."""
+
+    def __init__(
+        self, *, clock: Callable[[], float], new_epoch: Callable[[], str], max_rooms: int, idle_seconds: float
+    ) -> None:
+        self._clock = clock
+        self._new_epoch = new_epoch
+        self._max_rooms = max_rooms
+        self._idle_seconds = idle_seconds
+        self._logs: dict[str, Log] = {}
+        self._used_at: dict[str, float] = {}
+        self._subscribed: set[str] = set()
+        self._advanced: Callable[[str], None] = _ignore
+
+    async def start(self, advanced: Callable[[str], None]) -> None:
+        """See Broker."""
+        self._advanced = advanced
+
+    async def stop(self) -> None:
+        """See Broker."""
+        self._advanced = _ignore
+
+    async def publish(self, room: str, event: str, data: bytes, retention: Retention, source: str | None = None) -> Position:
+        """See Broker."""
+        log = self._log(room, retention)
+        publication = log.append(event, data, self._clock(), source=source)
+        self._advanced(room)
+        return Position(log.epoch, publication.offset)
+
+    async def subscribe(self, room: str, retention: Retention, after: Position | None = None, history: int = 0) -> Log:
+        """See Broker."""
+        log = self._log(room, retention)
+        self._subscribed.add(room)
+        log.trim(self._clock())
+        return log
+
+    async def unsubscribe(self, room: str) -> None:
+        """See Broker."""
+        self._subscribed.discard(room)
+        self._used_at[room] = self._clock()
+
+    async def sweep(self) -> None:
+        """See Broker. Yields to others every few hundred rooms."""
+        now = self._clock()
+        for count, (room, log) in enumerate(list(self._logs.items()), 1):
+            log.trim(now)
+            if not len(log) and room not in self._subscribed and now - self._used_at[room] > self._idle_seconds:
+                del self._logs[room], self._used_at[room]
+            if count % _SWEEP_SLICE == 0:
+                await asyncio.sleep(0)
+
+    def _log(self, room: str, retention: Retention) -> Log:
+        log = self._logs.get(room)
+        if log is None:
+            if len(self._logs) >= self._max_rooms:
+                raise TooManyRooms(f"this process keeps {self._max_rooms} rooms already")
+            log = self._logs[room] = Log(room, self._new_epoch(), retention)
+        self._used_at[room] = self._clock()
+        return log
+
+
+class MemorySessionStore:
+    """A SessionStore of this process."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, SessionRecord] = {}
+        self._by_new: dict[tuple[str, str | None], str] = {}
+        self._expires_at: dict[str, float] = {}
+
+    async def create(self, record: SessionRecord) -> SessionRecord:
+        """See SessionStore."""
+        session_id = self._by_new.setdefault((record.new, record.user_id), record.session_id)
+        return self._records.setdefault(session_id, record)
+
+    async def find(self, session_id: str) -> SessionRecord | None:
+        """See SessionStore."""
+        return self._records.get(session_id)
+
+    async def count(self) -> int:
+        """See SessionStore."""
+        return len(self._records)
+
+    async def attach(self, session_id: str, attach: int, secret_hash: bytes | None = None) -> None:
+        """See SessionStore."""
+        record = self._records.get(session_id)
+        if record is None or attach <= record.attach:
+            raise StaleAttach
+        record.attach = attach
+        if secret_hash is not None:
+            record.secret_hash = secret_hash
+        self._expires_at.pop(session_id, None)
+
+    async def claim(self, session_id: str, attach: int, seqs: list[int], window: int) -> int:
+        """See SessionStore."""
+        record = self._records.get(session_id)
+        if record is None or attach != record.attach:
+            raise StaleAttach
+        return record.inbox.claim(seqs, window)
+
+    async def commit(self, session_id: str, seq: int, outcome: bytes | None, max_bytes: int) -> None:
+        """See SessionStore."""
+        if (record := self._records.get(session_id)) is not None:
+            record.inbox.commit(seq, outcome, max_bytes)
+
+    async def acknowledge(self, session_id: str, through: int) -> None:
+        """See SessionStore."""
+        if (record := self._records.get(session_id)) is not None:
+            record.inbox.acknowledge(through)
+
+    async def join(self, session_id: str, room: str, position: Position) -> None:
+        """See SessionStore."""
+        if (record := self._records.get(session_id)) is not None:
+            record.rooms[room] = position
+
+    async def leave(self, session_id: str, room: str) -> None:
+        """See SessionStore."""
+        if (record := self._records.get(session_id)) is not None:
+            record.rooms.pop(room, None)
+
+    async def detach(self, session_id: str, attach: int, expires_at: float) -> None:
+        """See SessionStore."""
+        record = self._records.get(session_id)
+        if record is not None and record.attach == attach:
+            self._expires_at[session_id] = expires_at
+
+    async def expired(self, now: float) -> list[SessionRecord]:
+        """See SessionStore."""
+        due = [session_id for session_id, expires_at in self._expires_at.items() if expires_at <= now]
+        return [record for session_id in due if (record := await self.remove(session_id)) is not None]
+
+    async def remove(self, session_id: str) -> SessionRecord | None:
+        """See SessionStore."""
+        record = self._records.pop(session_id, None)
+        self._expires_at.pop(session_id, None)
+        if record is not None:
+            self._by_new.pop((record.new, record.user_id), None)
+        return record

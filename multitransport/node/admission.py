@@ -1,0 +1,223 @@
+"""A hello, taken or refused: who it is, which session it means, and the transport that carries it from now on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+from multitransport.brokers.base import SessionStore, StaleAttach
+from multitransport.core.heartbeat import Heartbeat, Pulse
+from multitransport.core.session import Event, SessionRecord, State, next_state
+from multitransport.errors import BrokerUnavailable, Refuse
+from multitransport.node.attachment import Attachment, Close
+from multitransport.node.checks import Checks
+from multitransport.node.dispatch import Dispatch, joined_frame
+from multitransport.node.hub import Hub
+from multitransport.node.request import Request
+from multitransport.node.rooms import RoomTable
+from multitransport.node.session import JoinRequest, Session
+from multitransport.node.settings import Settings
+from multitransport.node.tokens import Tokens, hash_secret
+from multitransport.protocol.codes import CloseCode, ErrorCode
+from multitransport.protocol.frames import HelloOptions, JoinOptions, encode
+from multitransport.protocol.position import Position
+
+__all__ = ["Admission", "pulse"]
+
+VERSION = 1
+
+
+class Admitted(NamedTuple):
+    """A session and the token its client holds from now on."""
+
+    client: Session
+    token: str
+    resumed: bool
+
+
+class Admission:
+    """Decides about hellos. What it refuses, by raising Close, it has made nothing for."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        store: SessionStore,
+        tokens: Tokens,
+        checks: Checks,
+        rooms: RoomTable,
+        hub: Hub,
+        dispatch: Dispatch,
+        sessions: dict[str, Session],
+        clock: Callable[[], float],
+        new_secret: Callable[[], str],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._tokens = tokens
+        self._checks = checks
+        self._rooms = rooms
+        self._hub = hub
+        self._dispatch = dispatch
+        self._sessions = sessions
+        self._clock = clock
+        self._new_secret = new_secret
+
+    async def find(self, hello: HelloOptions) -> Session | None:
+        """Return the session whose token the hello brings; None where there is none."""
+        parsed = None if hello.token is None else self._tokens.read(hello.token)
+        if parsed is None:
+            return None
+        session_id, secret_hash = parsed
+        record = await self._store.find(session_id)
+        if record is None or not self._tokens.same(record.secret_hash, secret_hash):
+            return None
+        return self._sessions.get(session_id)
+
+    async def check(self, client: Session, request: Request, hello: HelloOptions, transport: str) -> None:
+        """Look at the credentials of a request that speaks for a session. Raises Close."""
+        candidate = await self._candidate(request, hello, transport, client)
+        if candidate.user_id != client.user_id:
+            raise Close(CloseCode.OTHER_USER, "these credentials belong to another user than the session")
+        client.credential = candidate.credential
+
+    async def admit(self, hello: HelloOptions, request: Request, transport: str) -> Attachment:
+        """Take a hello: make or resume its session, and attach it. Raises Close."""
+        if hello.v != VERSION:
+            raise Close(CloseCode.UNSUPPORTED_VERSION, f"this server speaks version {VERSION}, not {hello.v}")
+        if transport not in self._settings.transports:
+            raise Close(CloseCode.TRANSPORT_NOT_ALLOWED, f"this server does not serve {transport}")
+        known = await self.find(hello)
+        admitted = await (self._new(hello, request, transport) if known is None else self._resume(known, hello, request, transport))
+        attachment = self._attach(admitted.client, hello, transport)
+        polling = transport == "poll" and admitted.resumed and known is not None and known.polling
+        admitted.client.polling = transport == "poll"
+        await self._welcome(attachment, hello, admitted, quiet=polling)
+        return attachment
+
+    async def _candidate(self, request: Request, hello: HelloOptions, transport: str, known: Session | None) -> Session:
+        """Run the connect check on a session that is not one yet, so that a refusal leaves nothing behind. Raises Close."""
+        record = SessionRecord(self._new_secret(), hello.new, b"", None, 0)
+        candidate = Session(record, request)
+        candidate.resumed = known is not None
+        candidate.credential = request.credential()
+        if known is not None and known.credential == candidate.credential and transport == "poll" and known.polling:
+            candidate.user_id = known.user_id
+            return candidate
+        try:
+            await self._checks.connect(candidate, request, bytes(hello.auth))
+            allowed = await self._checks.transport(candidate, transport)
+        except Refuse as refuse:
+            code = CloseCode.INTERNAL if refuse.code == ErrorCode.FAILED else CloseCode.REFUSED
+            raise Close(code, refuse.message, app_code=refuse.code) from None
+        if not allowed:
+            raise Close(CloseCode.TRANSPORT_NOT_ALLOWED, f"this client may not use {transport}")
+        return candidate
+
+    async def _resume(self, client: Session, hello: HelloOptions, request: Request, transport: str) -> Admitted:
+        await self.check(client, request, hello, transport)
+        assert hello.token is not None
+        await self._raise_attach(client.session_id, hello.attach)
+        client.request = request
+        client.state = next_state(client.state, Event.ATTACH)
+        return Admitted(client, hello.token, True)
+
+    async def _new(self, hello: HelloOptions, request: Request, transport: str) -> Admitted:
+        """Make a session, or find the one an earlier hello with the same ``new`` has made whose welcome was lost."""
+        candidate = await self._candidate(request, hello, transport, None)
+        if await self._store.count() >= self._settings.max_sessions:
+            retry = self._settings.retry_seconds
+            raise Close(CloseCode.TOO_MANY_SESSIONS, "this server is full", retry_after_seconds=retry)
+        secret = self._new_secret()
+        candidate.record.secret_hash = hash_secret(secret)
+        record = await self._store.create(candidate.record)
+        # Where an earlier hello made the session, the token that was lost on the way ends here.
+        await self._raise_attach(record.session_id, hello.attach, candidate.record.secret_hash)
+        client = self._sessions.setdefault(record.session_id, candidate)
+        client.request = request
+        client.resumed = client is not candidate
+        if client.state is State.DETACHED:
+            client.state = next_state(client.state, Event.ATTACH)
+        return Admitted(client, self._tokens.sign(record.session_id, secret), client.resumed)
+
+    async def _raise_attach(self, session_id: str, attach: int, secret_hash: bytes | None = None) -> None:
+        try:
+            await self._store.attach(session_id, attach, secret_hash)
+        except StaleAttach:
+            raise Close(CloseCode.STALE_ATTACH, f"attach {attach} is not above the highest known") from None
+
+    def _attach(self, client: Session, hello: HelloOptions, transport: str) -> Attachment:
+        """Put a new transport in the place of the one there may be."""
+        confirmed = client.state is not State.UNCONFIRMED
+        heartbeat = Heartbeat(pulse(self._settings, transport), self._clock(), confirmed=confirmed)
+        attachment = Attachment(client, transport, hello.attach, heartbeat, self._settings.close_seconds)
+        former, client.attachment = client.attachment, attachment
+        if former is not None:
+            for room in list(former.reader.cursors):
+                self._hub.leave(former.reader, room)
+            former.close(Close(CloseCode.SUPERSEDED, "a newer transport carries this session"))
+        return attachment
+
+    async def _welcome(self, attachment: Attachment, hello: HelloOptions, admitted: Admitted, *, quiet: bool) -> None:
+        """Lay out what the client is told first. ``quiet`` leaves out what a client that polls on knows already."""
+        client, settings = attachment.session, self._settings
+        inbox = client.record.inbox
+        await self._store.acknowledge(client.session_id, hello.acked)
+        options = {
+            "v": VERSION,
+            "session": client.session_id,
+            "token": admitted.token,
+            "resumed": admitted.resumed,
+            "seq": inbox.claimed,
+            "window": settings.window,
+            "ping": settings.ping_seconds,
+            "grace": settings.grace_seconds,
+            "resume": settings.resume_seconds,
+            "max_message": settings.max_message_bytes,
+            "transport": attachment.transport,
+        }
+        attachment.put("@welcome", encode(("welcome", options)), news=False)
+        for seq, outcome in sorted(inbox.outcomes.items()):
+            attachment.put(seq, outcome)
+        if (ack := attachment.acked()) is not None:
+            attachment.put("@ack", ack, news=False)
+        for room, joined_at in list(client.record.rooms.items()):
+            asked = hello.rooms.get(room)
+            position = asked.position if asked is not None and asked.position is not None else None
+            await self._rejoin(attachment, room, position or joined_at, quiet=quiet and position is not None)
+        for room, wanted in hello.rooms.items():
+            if room not in client.record.rooms:
+                self._dispatch.submit(client, _request(room, wanted))
+
+    async def _rejoin(self, attachment: Attachment, name: str, position: Position, *, quiet: bool) -> None:
+        client = attachment.session
+        try:
+            declared = self._rooms.resolve(name).declaration
+            log, recovery = await self._hub.open(name, declared.retention, position, 0)
+        except (Refuse, BrokerUnavailable) as error:
+            code = error.code if isinstance(error, Refuse) else ErrorCode.FAILED
+            await self._store.leave(client.session_id, name)
+            attachment.put(name, encode(("left", None, name, code, "the room is gone")))
+            return
+        if client.attachment is not attachment:
+            return
+        if not (quiet and recovery.recovered):
+            start = Position(log.epoch, recovery.offset)
+            attachment.put(name, joined_frame(None, name, start, recovery), news=not recovery.recovered)
+        self._hub.join(attachment.reader, log, recovery.offset)
+
+
+def pulse(settings: Settings, transport: str) -> Pulse:
+    """Return the intervals of a transport. The next poll is a poll's pong, so nothing is pinged there."""
+    return Pulse(
+        ping_seconds=math.inf if transport == "poll" else settings.ping_seconds,
+        grace_seconds=settings.grace_seconds,
+        stalled_seconds=settings.stalled_seconds,
+        confirm_seconds=settings.hello_seconds,
+    )
+
+
+def _request(room: str, options: JoinOptions) -> JoinRequest:
+    return JoinRequest(room, options.position, options.history)

@@ -1,0 +1,173 @@
+"""One transport carrying one session: what it has to write, without a queue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from multitransport.core.heartbeat import Heartbeat
+from multitransport.core.reader import Gap, Reader
+from multitransport.core.log import Slice
+from multitransport.protocol.codes import CloseCode
+from multitransport.protocol.frames import encode
+
+if TYPE_CHECKING:
+    from multitransport.core.wheel import Entry
+    from multitransport.node.session import Session
+
+__all__ = ["Attachment", "Batch", "Close"]
+
+
+def _nothing() -> None:
+    """Stand in where there is no connection to abort."""
+
+
+class Close(Exception):
+    """Why a transport ends, or is refused before it begins. ``app_code`` is the code of an application's refusal."""
+
+    def __init__(
+        self, code: CloseCode, reason: str = "", *, retry_after_seconds: float | None = None, app_code: str | None = None
+    ) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+        self.retry_after_seconds = retry_after_seconds
+        self.app_code = app_code
+
+    @property
+    def frame(self) -> bytes:
+        """The ``close`` frame."""
+        options: dict[str, Any] = {}
+        if self.retry_after_seconds is not None:
+            options["retry_after"] = round(self.retry_after_seconds, 3)
+        if self.app_code is not None:
+            options["code"] = self.app_code
+        return encode(("close", self.code, self.reason, *([options] if options else [])))
+
+
+class Batch(NamedTuple):
+    """What one write carries, in this order. After one with ``close`` comes nothing."""
+
+    control: list[bytes]
+    items: list[Slice | Gap]
+    close: Close | None
+
+    @property
+    def frames(self) -> bytes:
+        """All of it as one message."""
+        parts = [*self.control, *(item.frames for item in self.items)]
+        if self.close is not None:
+            parts.append(self.close.frame)
+        return b"\n".join(parts)
+
+
+class Attachment:
+    """Control frames by key, a reader of rooms, and a way to wait for either.
+
+    A control frame replaces the one with the same key (a seq, a room, a kind), so there are never more than the window, the session's rooms
+    and a few kinds: a client that does not read costs no more than that.
+    """
+
+    __slots__ = (
+        "_abort_handle",
+        "_acked",
+        "_close_seconds",
+        "_control",
+        "_loop",
+        "_waiter",
+        "abort",
+        "attach",
+        "closing",
+        "heartbeat",
+        "news",
+        "reader",
+        "session",
+        "timer",
+        "transport",
+    )
+
+    def __init__(self, session: Session, transport: str, attach: int, heartbeat: Heartbeat, close_seconds: float) -> None:
+        self.session = session
+        self.transport = transport
+        self.attach = attach
+        self.heartbeat = heartbeat
+        self.reader = Reader(self.wake)
+        self.abort: Callable[[], None] = _nothing
+        self.closing: Close | None = None
+        self.news = False
+        self.timer: Entry[Callable[[], None]] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._control: dict[int | str, bytes] = {}
+        self._waiter: asyncio.Future[None] | None = None
+        self._acked = -1
+        self._close_seconds = close_seconds
+        self._abort_handle: asyncio.TimerHandle | None = None
+
+    def wake(self) -> None:
+        """There is news: let the writer go on."""
+        self.news = True
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def put(self, key: int | str, frame: bytes, *, news: bool = True) -> None:
+        """Have a control frame written, in place of one with the same key, before publications that come later."""
+        self._control.pop(key, None)
+        self._control[key] = frame
+        if news:
+            self.wake()
+
+    def repeat_ack(self) -> None:
+        """Have ``ack`` written though it has not moved."""
+        self._acked = -1
+        self.wake()
+
+    def acked(self) -> bytes | None:
+        """Return an ``ack`` frame if it moved since the last one."""
+        processed = self.session.record.inbox.processed
+        if processed == self._acked:
+            return None
+        self._acked = processed
+        return encode(("ack", processed))
+
+    def close(self, close: Close) -> None:
+        """Have ``close`` written, and nothing after it; abort where that takes too long."""
+        if self.closing is None:
+            self.closing = close
+            self._abort_handle = self._loop.call_later(self._close_seconds, self._give_up)
+            self.wake()
+
+    def ended(self) -> None:
+        """The transport is gone: let go of its deadlines."""
+        self.abort = _nothing
+        for handle in (self.timer, self._abort_handle):
+            if handle is not None:
+                handle.cancel()
+
+    def _give_up(self) -> None:
+        self.abort()
+
+    def take(self, limit_bytes: int) -> Batch | None:
+        """Return what there is to write, None where there is nothing."""
+        items = self.reader.take(limit_bytes)
+        control = self._control
+        if not control and self.closing is None and self.session.record.inbox.processed == self._acked:
+            if not items:
+                self.news = False
+                return None
+            return Batch([], items, None)
+        frames = list(control.values())
+        control.clear()
+        if (ack := self.acked()) is not None:
+            frames.append(ack)
+        self.news = False
+        return Batch(frames, items, self.closing)
+
+    async def wait(self) -> None:
+        """Wait for news."""
+        if not self.news:
+            self._waiter = self._loop.create_future()
+            await self._waiter

@@ -1,0 +1,291 @@
+"""One process's part in the whole: its sessions, their transports and deadlines, its rooms. Made anew for each serving loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import secrets
+from collections.abc import Coroutine, Sequence
+from functools import partial
+from random import SystemRandom
+from typing import Any
+
+from multitransport.brokers.base import StaleAttach
+from multitransport.brokers.memory import MemoryBroker, MemorySessionStore
+from multitransport.core.heartbeat import Action
+from multitransport.core.inbox import BrokenSequence
+from multitransport.core.session import Event, State, next_state
+from multitransport.node.admission import Admission
+from multitransport.node.attachment import Attachment, Close
+from multitransport.node.checks import Checks
+from multitransport.node.declarations import Declarations
+from multitransport.node.dispatch import Dispatch
+from multitransport.node.host import Host
+from multitransport.node.hub import Hub
+from multitransport.node.request import Request
+from multitransport.node.rooms import RoomTable
+from multitransport.node.session import Session
+from multitransport.node.settings import Settings
+from multitransport.node.timers import Timers
+from multitransport.node.tokens import Tokens
+from multitransport.protocol.codec import Malformed
+from multitransport.protocol.codes import CloseCode
+from multitransport.protocol.frames import Ack, Bye, ClientFrame, Hello, HelloOptions, Ping, Pong, encode
+from multitransport.protocol.position import Position
+
+__all__ = ["Node"]
+
+logger = logging.getLogger("multitransport")
+
+_SWEEP_EVERY = 30
+"""Rooms are swept once in so many looks for expired sessions."""
+
+
+class Node:
+    """Carries sessions over whatever transport brings them."""
+
+    def __init__(
+        self, declarations: Declarations, host: Host, settings: Settings, *, secret_keys: Sequence[str]
+    ) -> None:
+        self.settings = settings
+        self._loop = loop = asyncio.get_running_loop()
+        self.sessions: dict[str, Session] = {}
+        self.draining = False
+        self._attachments: set[Attachment] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._random = SystemRandom()
+        self._all_gone: asyncio.Event | None = None
+        shortest = min(settings.ping_seconds, settings.grace_seconds, settings.stalled_seconds, settings.hello_seconds)
+        self._timers = Timers(loop, min(0.25, shortest / 10))
+        self._look_seconds = min(1.0, settings.resume_seconds / 10, settings.hello_seconds / 10)
+        broker = MemoryBroker(
+            clock=loop.time,
+            new_epoch=partial(secrets.token_urlsafe, 6),
+            max_rooms=settings.max_rooms,
+            idle_seconds=settings.room_idle_seconds,
+        )
+        self._store = MemorySessionStore()
+        self.hub = Hub(broker, loop)
+        self.rooms = RoomTable(declarations.rooms)
+        self.checks = Checks(declarations, host, partial(secrets.token_hex, 4))
+        self._dispatch = Dispatch(self.checks, self.rooms, self.hub, self._store, settings, self.end)
+        self.admission = Admission(
+            settings=settings,
+            store=self._store,
+            tokens=Tokens(secret_keys),
+            checks=self.checks,
+            rooms=self.rooms,
+            hub=self.hub,
+            dispatch=self._dispatch,
+            sessions=self.sessions,
+            clock=loop.time,
+            new_secret=partial(secrets.token_urlsafe, 16),
+        )
+        for room in declarations.rooms:
+            if room.retention.seconds < settings.resume_seconds:
+                logger.warning(
+                    "room %r keeps publications for %g s, less than the %g s a session may be away",
+                    room.rule,
+                    room.retention.seconds,
+                    settings.resume_seconds,
+                )
+
+    async def start(self) -> None:
+        """Begin to serve."""
+        await self.hub.start()
+        self.own(self._look_after())
+
+    async def drain(self) -> None:
+        """Take no more hellos and send every client away with a time to come back; return when they are gone, or after the drain time."""
+        if self.draining:
+            return
+        self.draining = True
+        for attachment in list(self._attachments):
+            attachment.close(self.going_away())
+        if self._attachments:
+            self._all_gone = asyncio.Event()
+            try:
+                await asyncio.wait_for(self._all_gone.wait(), self.settings.drain_seconds)
+            except TimeoutError:
+                logger.warning("%d connections did not close in time and are cut", len(self._attachments))
+        for attachment in list(self._attachments):
+            attachment.abort()
+
+    async def stop(self) -> None:
+        """Drain, then end everything this node owns."""
+        await self.drain()
+        self._timers.stop()
+        workers = [client.worker for client in self.sessions.values() if client.worker is not None]
+        tasks = [*self._tasks, *workers]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.hub.stop()
+
+    async def publish(self, room: str, event: str, data: Any) -> Position:
+        """Publish to a room and return the publication's position.
+
+        Raises Refuse where no such room is declared, TypeError where the data is not JSON, BrokerUnavailable.
+        """
+        retention = self.rooms.resolve(room).declaration.retention
+        return await self.hub.publish(room, event, encode(data), retention)
+
+    def going_away(self) -> Close:
+        """Return the word for a client of a node that stops, with a time of its own to come back."""
+        retry = self._random.uniform(0, self.settings.retry_seconds)
+        return Close(CloseCode.GOING_AWAY, "this server is stopping", retry_after_seconds=retry)
+
+    async def admit(self, hello: HelloOptions, request: Request, transport: str) -> Attachment:
+        """Take a hello. Whoever calls this must ``release`` what it returns. Raises Close."""
+        if self.draining:
+            raise self.going_away()
+        return self.carry(await self.admission.admit(hello, request, transport))
+
+    def carry(self, attachment: Attachment) -> Attachment:
+        """Watch over a transport until it is released."""
+        self._attachments.add(attachment)
+        if self.draining:
+            attachment.close(self.going_away())
+        self._tick(attachment)
+        return attachment
+
+    def release(self, attachment: Attachment) -> None:
+        """A transport has ended: its session is detached, unless another one carries it already."""
+        attachment.ended()
+        for room in list(attachment.reader.cursors):
+            self.hub.leave(attachment.reader, room)
+        self._attachments.discard(attachment)
+        if self._all_gone is not None and not self._attachments:
+            self._all_gone.set()
+        client = attachment.session
+        if client.attachment is attachment:
+            client.attachment = None
+            if client.state is not State.ENDED:
+                client.state = next_state(client.state, Event.DETACH)
+                ends = min(self._loop.time() + self.settings.resume_seconds, attachment.heartbeat.confirm_by)
+                self.own(self._store.detach(client.session_id, attachment.attach, ends))
+
+    async def receive(self, client: Session, attach: int, frames: list[ClientFrame | Malformed], *, alive: bool) -> None:
+        """Take the frames of one message; ``alive``: the client had its welcome when it wrote them. Raises Close, having taken none."""
+        if any(_is_hello(frame) for frame in frames):
+            raise Close(CloseCode.BAD_PROTOCOL, "hello a second time")
+        seqs = [seq for frame in frames if (seq := getattr(frame, "seq", None)) is not None]
+        before = 0
+        if seqs:
+            try:
+                before = await self._store.claim(client.session_id, attach, seqs, self.settings.window)
+            except StaleAttach:
+                raise Close(CloseCode.STALE_ATTACH, "a newer transport carries this session") from None
+            except BrokenSequence as error:
+                raise Close(CloseCode.BAD_PROTOCOL, str(error)) from None
+        if alive:
+            self._heard(client)
+        for frame in frames:
+            match frame:
+                case Ping():
+                    if client.attachment is not None:
+                        client.attachment.put("@pong", encode(("pong", frame.t)))
+                case Ack():
+                    await self._store.acknowledge(client.session_id, frame.through)
+                case Pong() | Hello():
+                    pass
+                case Malformed(seq=None):
+                    if client.attachment is not None:
+                        client.attachment.put(f"@{frame.code}", encode(("error", None, frame.code, frame.message)))
+                case Bye():
+                    self._dispatch.submit(client, frame)
+                case _ if frame.seq is not None and frame.seq <= before:
+                    self._repeat(client, frame.seq)
+                case _:
+                    self._dispatch.submit(client, frame)
+
+    async def send(self, hello: HelloOptions, frames: list[ClientFrame | Malformed], request: Request) -> bytes:
+        """Take what a client sends beside its stream or polls, and return the answer. Raises Close."""
+        client = await self.admission.find(hello)
+        if client is None:
+            raise Close(CloseCode.SESSION_LOST, "there is no such session here")
+        if hello.attach != client.record.attach:
+            raise Close(CloseCode.STALE_ATTACH, "this is not the newest transport of the session")
+        if client.credential != request.credential():
+            await self.admission.check(client, request, hello, client.transport or "send")
+        await self._store.acknowledge(client.session_id, hello.acked)
+        await self.receive(client, hello.attach, frames, alive=True)
+        # Let handlers that wait for nothing finish, so that this answer brings their outcome.
+        await asyncio.sleep(0)
+        inbox = client.record.inbox
+        outcomes = [outcome for _, outcome in sorted(inbox.outcomes.items())]
+        return b"\n".join([*outcomes, encode(("ack", inbox.processed))])
+
+    def end(self, client: Session, reason: str, close: Close | None = None) -> None:
+        """End a session for good."""
+        if client.state is State.ENDED:
+            return
+        client.state = next_state(client.state, Event.END)
+        self.sessions.pop(client.session_id, None)
+        if client.attachment is not None:
+            client.attachment.close(close or Close(CloseCode.BYE, reason))
+        client.jobs.clear()
+        if client.worker is not None and client.worker is not asyncio.current_task():
+            client.worker.cancel()
+        self.own(self._farewell(client, reason))
+
+    def own(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something that ends with this node at the latest."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _farewell(self, client: Session, reason: str) -> None:
+        await self._store.remove(client.session_id)
+        await self.checks.disconnected(client, reason)
+
+    async def _look_after(self) -> None:
+        """End sessions whose time has run out, and sweep rooms now and then."""
+        looks = 0
+        while True:
+            await asyncio.sleep(self._look_seconds)
+            looks += 1
+            try:
+                for record in await self._store.expired(self._loop.time()):
+                    client = self.sessions.get(record.session_id)
+                    if client is not None:
+                        self.end(client, "expired")
+                if looks % _SWEEP_EVERY == 0:
+                    await self.hub.sweep()
+            except Exception:
+                logger.exception("looking after sessions and rooms failed; trying again")
+
+    def _heard(self, client: Session) -> None:
+        if client.attachment is not None:
+            client.attachment.heartbeat.heard()
+        if client.state is State.UNCONFIRMED:
+            client.state = next_state(client.state, Event.SIGN_OF_LIFE)
+
+    def _repeat(self, client: Session, seq: int) -> None:
+        attachment = client.attachment
+        if attachment is None:
+            return
+        outcome = client.record.inbox.outcomes.get(seq)
+        if outcome is not None:
+            attachment.put(seq, outcome)
+        attachment.repeat_ack()
+
+    def _tick(self, attachment: Attachment) -> None:
+        action, again_at = attachment.heartbeat.tick(self._loop.time())
+        match action:
+            case Action.PING:
+                attachment.put("@ping", encode(("ping", round(self._loop.time() * 1000))))
+            case Action.DEAD:
+                attachment.close(Close(CloseCode.PING_TIMEOUT, "no sign of life"))
+            case Action.STALLED:
+                attachment.close(Close(CloseCode.STALLED, "the client does not read"))
+                attachment.abort()
+            case Action.GHOST:
+                self.end(attachment.session, "never confirmed", Close(CloseCode.PING_TIMEOUT, "no sign of life"))
+        if math.isfinite(again_at):
+            attachment.timer = self._timers.call_at(again_at, partial(self._tick, attachment))
+
+
+def _is_hello(frame: ClientFrame | Malformed) -> bool:
+    return isinstance(frame, Hello) or (isinstance(frame, Malformed) and frame.kind == "hello")

@@ -1,0 +1,63 @@
+"""Names of rooms, resolved to what the application declares for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import BuildError, Map, RequestRedirect, Rule
+
+from multitransport.core.names import name_fault
+from multitransport.errors import ConfigurationError, Refuse
+from multitransport.node.declarations import RoomDeclaration
+from multitransport.protocol.codes import ErrorCode
+
+__all__ = ["Room", "RoomTable"]
+
+_RESOLVED = 4096
+
+
+class Room(NamedTuple):
+    """A room's name, its declaration and the values of its rule."""
+
+    name: str
+    declaration: RoomDeclaration
+    values: dict[str, Any]
+
+
+class RoomTable:
+    """The declared rooms. Building a room's name from its values must give the same name, so no room has two spellings."""
+
+    def __init__(self, declarations: Sequence[RoomDeclaration]) -> None:
+        try:
+            rules = [Rule(f"/{each.rule}", endpoint=index) for index, each in enumerate(declarations)]
+            self._routes = Map(rules, strict_slashes=True, merge_slashes=False, redirect_defaults=False).bind("room")
+        except (ValueError, LookupError) as error:
+            raise ConfigurationError(f"a room's rule is not one Werkzeug knows: {error}") from error
+        self._declarations = declarations
+        self._resolve = lru_cache(_RESOLVED)(self._match)
+
+    def resolve(self, name: str) -> Room:
+        """Return the room of this name. Raises Refuse with ``bad_room`` or ``unknown_room``."""
+        if fault := name_fault(name):
+            raise Refuse(ErrorCode.BAD_ROOM, fault)
+        room = self._resolve(name)
+        if isinstance(room, Refuse):
+            raise room
+        return room
+
+    def _match(self, name: str) -> Room | Refuse:
+        unknown = Refuse(ErrorCode.UNKNOWN_ROOM, f"no room is declared that {name!r} fits")
+        try:
+            index, values = self._routes.match(f"/{name}")
+            built = unquote(self._routes.build(index, dict(values)))
+        except RequestRedirect:
+            return Refuse(ErrorCode.BAD_ROOM, f"{name!r} is another spelling of a room")
+        except (HTTPException, BuildError):
+            return unknown
+        if built != f"/{name}":
+            return Refuse(ErrorCode.BAD_ROOM, f"{name!r} is another spelling of {built[1:]!r}")
+        return Room(name, self._declarations[index], dict(values))

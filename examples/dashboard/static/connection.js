@@ -1,0 +1,117 @@
+// The connection card: what carries the session, the buttons, the page's own check of the readings, and what happened.
+import { clock, count, span } from "./units.js";
+
+const NAMES = { websocket: "WebSocket", sse: "SSE", poll: "long poll" };
+const JOURNAL_LINES = 30;
+
+const at = (id) => document.getElementById(id);
+
+export class Connection {
+  #rt;
+  #room;
+  #continuity;
+  #state = "connecting";
+  #transport = null;
+  #brokenAt = null;
+  #retryAt = null;
+  /** The number of the last reading before the line broke, until the next one has come. */
+  #pending = null;
+
+  constructor(rt, room, continuity) {
+    this.#rt = rt;
+    this.#room = room;
+    this.#continuity = continuity;
+    rt.on("status", (status) => this.#follow(status));
+    for (const button of document.querySelectorAll("[data-use]")) {
+      button.addEventListener("click", () => this.#use(button));
+    }
+    at("cut").addEventListener("click", () => {
+      this.note("You cut the line");
+      rt.cut();
+    });
+  }
+
+  /** Write what changes all the time; call it a few times a second. */
+  write() {
+    const { checked, gaps, duplicates, toldLost } = this.#continuity;
+    const position = this.#room.position;
+    at("position").textContent = position ? `${position[0]}:${position[1]}` : "–";
+    at("checked").textContent = count(checked);
+    at("gaps").textContent = count(gaps);
+    at("duplicates").textContent = count(duplicates);
+    at("told-lost").textContent = count(toldLost);
+    const verdict = gaps || duplicates ? "broken" : checked ? "whole" : "waiting";
+    at("verdict").dataset.verdict = verdict;
+    at("verdict-text").textContent = {
+      broken: "Something was lost or repeated",
+      whole: toldLost ? "Nothing lost in silence" : "Nothing lost or repeated",
+      waiting: "Waiting for readings",
+    }[verdict];
+    at("status-more").textContent = this.#more();
+  }
+
+  /** A reading has come: after a break, say where the readings went on. */
+  resumed(n) {
+    if (this.#pending === null) return;
+    const next = n === this.#pending + 1;
+    this.note(next ? `Went on with the very next reading, number ${count(n)}` : `Went on with reading number ${count(n)}`);
+    this.#pending = null;
+  }
+
+  /** Add a line to what happened. */
+  note(text) {
+    const line = document.createElement("li");
+    const time = document.createElement("time");
+    time.textContent = clock(Date.now());
+    line.append(time, text);
+    at("journal").prepend(line);
+    while (at("journal").children.length > JOURNAL_LINES) at("journal").lastChild.remove();
+  }
+
+  #use(button) {
+    for (const other of document.querySelectorAll("[data-use]")) other.setAttribute("aria-pressed", String(other === button));
+    const name = button.dataset.use;
+    this.note(name ? `You asked for ${NAMES[name]}` : "You left the choice to the client");
+    this.#rt.use(name ? [name] : ["websocket", "sse", "poll"]);
+  }
+
+  #follow(status) {
+    const { state, transport, session, roundTripMs, reconnects } = status;
+    at("transport").textContent = transport ? NAMES[transport] : "none";
+    at("session").textContent = session ?? "–";
+    at("round-trip").textContent = roundTripMs == null ? "–" : span(roundTripMs);
+    at("reconnects").textContent = count(reconnects);
+    this.#retryAt = status.retryAt ?? null;
+    if (state !== this.#state || (state === "live" && transport !== this.#transport)) this.#changed(status);
+    this.write();
+  }
+
+  #changed({ state, transport, reason }) {
+    const before = this.#state;
+    this.#state = state;
+    if (state === "live") {
+      const away = this.#brokenAt === null ? "" : `, after ${span(Date.now() - this.#brokenAt)}`;
+      this.note(`Live over ${NAMES[transport]}${away}`);
+      this.#transport = transport;
+      this.#brokenAt = null;
+    } else if (before === "live") {
+      this.#brokenAt = Date.now();
+      this.#pending = this.#continuity.last;
+    }
+    if (state === "closed") this.note(`The server ended the session: ${reason}`);
+    at("status").dataset.state = state;
+    at("status-text").textContent = this.#sentence(state, transport, reason);
+  }
+
+  #sentence(state, transport, reason) {
+    if (state === "live") return `Live over ${NAMES[transport]}`;
+    if (state === "closed") return `Ended: ${reason}`;
+    return this.#brokenAt === null ? "Connecting" : `Offline since ${clock(this.#brokenAt)}`;
+  }
+
+  #more() {
+    if (this.#state === "live" || this.#state === "closed" || this.#brokenAt === null) return "";
+    const seconds = this.#retryAt === null ? 0 : Math.ceil((this.#retryAt - Date.now()) / 1000);
+    return seconds > 0 ? `, trying again in ${seconds} s` : ", trying again now";
+  }
+}

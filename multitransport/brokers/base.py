@@ -38,7 +38,9 @@ class Broker(Protocol):
         """End everything ``start`` began."""
         ...
 
-    async def publish(self, room: str, event: str, data: bytes, retention: Retention, source: str | None = None) -> Position:
+    async def publish(
+        self, room: str, event: str, data: bytes, retention: Retention, source: str | None = None
+    ) -> Position:
         """Append a publication, its data JSON, and return its position.
 
         Raises BrokerUnavailable where it is not known to have been taken.

@@ -42,7 +42,9 @@ class MemoryBroker:
         """See Broker."""
         self._advanced = _ignore
 
-    async def publish(self, room: str, event: str, data: bytes, retention: Retention, source: str | None = None) -> Position:
+    async def publish(
+        self, room: str, event: str, data: bytes, retention: Retention, source: str | None = None
+    ) -> Position:
         """See Broker."""
         log = self._log(room, retention)
         publication = log.append(event, data, self._clock(), source=source)

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 
+from msgspec import structs
+
 from multitransport.brokers.base import SessionStore, StaleAttach
 from multitransport.core.heartbeat import Heartbeat, Pulse
+from multitransport.core.log import Recovery
 from multitransport.core.session import Event, SessionRecord, State, next_state
 from multitransport.errors import BrokerUnavailable, Refuse
 from multitransport.node.attachment import Attachment, Close
@@ -27,6 +30,13 @@ from multitransport.protocol.position import Position
 __all__ = ["Admission", "pulse"]
 
 VERSION = 1
+
+
+_VISIT_CODES: dict[str, CloseCode] = {
+    ErrorCode.UNKNOWN_ROOM: CloseCode.NOT_FOUND,
+    ErrorCode.BAD_ROOM: CloseCode.NOT_FOUND,
+    ErrorCode.FAILED: CloseCode.INTERNAL,
+}
 
 
 class Admitted(NamedTuple):
@@ -90,12 +100,40 @@ class Admission:
         if transport not in self._settings.transports:
             raise Close(CloseCode.TRANSPORT_NOT_ALLOWED, f"this server does not serve {transport}")
         known = await self.find(hello)
-        admitted = await (self._new(hello, request, transport) if known is None else self._resume(known, hello, request, transport))
+        admitted = await (
+            self._new(hello, request, transport) if known is None else self._resume(known, hello, request, transport)
+        )
         attachment = self._attach(admitted.client, hello, transport)
         polling = transport == "poll" and admitted.resumed and known is not None and known.polling
         admitted.client.polling = transport == "poll"
         await self._welcome(attachment, hello, admitted, quiet=polling)
         return attachment
+
+    async def visit(
+        self, request: Request, name: str, position: Position | None, history: int | None
+    ) -> tuple[Attachment, Position, Recovery]:
+        """Let a request read one room without a session. Raises Close ``refused`` or ``not_found``."""
+        visitor = Session(SessionRecord(self._new_secret(), "", b"", None, 0), request)
+        try:
+            room = self._rooms.resolve(name)
+            await self._checks.connect(visitor, request, b"null")
+            await self._checks.join(visitor, room)
+            declared = room.declaration
+            wanted = declared.history if history is None else min(history, declared.history)
+            log, recovery = await self._hub.open(name, declared.retention, position, wanted)
+        except Refuse as refuse:
+            raise Close(
+                _VISIT_CODES.get(refuse.code, CloseCode.REFUSED), refuse.message, app_code=refuse.code
+            ) from None
+        except BrokerUnavailable as error:
+            raise Close(
+                CloseCode.TOO_MANY_SESSIONS, str(error), retry_after_seconds=self._settings.retry_seconds
+            ) from None
+        visit = structs.replace(pulse(self._settings, "room"), grace_seconds=math.inf)
+        heartbeat = Heartbeat(visit, self._clock(), confirmed=True)
+        attachment = Attachment(visitor, "room", 0, heartbeat, self._settings.close_seconds)
+        self._hub.join(attachment.reader, log, recovery.offset)
+        return attachment, Position(log.epoch, recovery.offset), recovery
 
     async def _candidate(self, request: Request, hello: HelloOptions, transport: str, known: Session | None) -> Session:
         """Run the connect check on a session that is not one yet, so that a refusal leaves nothing behind. Raises Close."""

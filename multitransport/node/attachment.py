@@ -27,7 +27,12 @@ class Close(Exception):
     """Why a transport ends, or is refused before it begins. ``app_code`` is the code of an application's refusal."""
 
     def __init__(
-        self, code: CloseCode, reason: str = "", *, retry_after_seconds: float | None = None, app_code: str | None = None
+        self,
+        code: CloseCode,
+        reason: str = "",
+        *,
+        retry_after_seconds: float | None = None,
+        app_code: str | None = None,
     ) -> None:
         super().__init__(code, reason)
         self.code = code
@@ -87,7 +92,9 @@ class Attachment:
         "transport",
     )
 
-    def __init__(self, session: Session, transport: str, attach: int, heartbeat: Heartbeat, close_seconds: float) -> None:
+    def __init__(
+        self, session: Session, transport: str, attach: int, heartbeat: Heartbeat, close_seconds: float
+    ) -> None:
         self.session = session
         self.transport = transport
         self.attach = attach

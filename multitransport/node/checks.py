@@ -39,7 +39,9 @@ class Checks:
             for event, handler in declarations.handlers.items()
         }
         self._rooms = {each.rule: ready(each.check) for each in declarations.rooms}
-        self._publish = {each.rule: ready(each.on_publish) for each in declarations.rooms if each.on_publish is not None}
+        self._publish = {
+            each.rule: ready(each.on_publish) for each in declarations.rooms if each.on_publish is not None
+        }
 
     async def connect(self, client: Session, request: Request, auth: bytes) -> None:
         """Run the connect check in a request context; a test client that is signed in already passes. Raises Refuse."""
@@ -62,14 +64,20 @@ class Checks:
 
     async def join(self, client: Session, room: Room) -> None:
         """Run the room's check. Raises Refuse."""
-        _must_not_be_false(await self._call(f"room {room.name!r}", self._rooms[room.declaration.rule], client, **room.values))
+        _must_not_be_false(
+            await self._call(f"room {room.name!r}", self._rooms[room.declaration.rule], client, **room.values)
+        )
 
     async def publish(self, client: Session, room: Room, event: str, data: msgspec.Raw) -> None:
         """Run the room's ``on_publish``; without one no client may publish. Raises Refuse."""
         check = self._publish.get(room.declaration.rule)
         if check is None:
             raise Refuse(ErrorCode.REFUSED, "clients may not publish to this room")
-        _must_not_be_false(await self._call(f"room {room.name!r}", check, client, event, _decode(msgspec.json.decode, data), **room.values))
+        _must_not_be_false(
+            await self._call(
+                f"room {room.name!r}", check, client, event, _decode(msgspec.json.decode, data), **room.values
+            )
+        )
 
     async def handle(self, client: Session, event: str, data: msgspec.Raw) -> Any:
         """Run an event's handler on data that fits its type. Raises Refuse."""

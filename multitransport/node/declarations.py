@@ -43,7 +43,9 @@ class HandlerDeclaration(msgspec.Struct, frozen=True):
         try:
             return get_type_hints(self.function).get(parameters[1], Any)
         except NameError as error:
-            raise ConfigurationError(f"the handler of {self.event!r} has an annotation of no known type: {error}") from error
+            raise ConfigurationError(
+                f"the handler of {self.event!r} has an annotation of no known type: {error}"
+            ) from error
 
 
 class Declarations:
@@ -96,7 +98,9 @@ class Declarations:
         ``on_publish(client, event, data, **values)`` allows clients to publish to the room; it may refuse.
         """
         if history > retention_count:
-            raise ConfigurationError(f"room {rule!r}: history {history} is more than retention_count {retention_count} keeps")
+            raise ConfigurationError(
+                f"room {rule!r}: history {history} is more than retention_count {retention_count} keeps"
+            )
         retention = Retention(count=retention_count, seconds=retention_seconds, bytes=retention_bytes)
 
         def declare(function: F) -> F:

@@ -104,7 +104,8 @@ class Dispatch:
             case Leave():
                 return await self._leave(client, frame.room, seq)
             case Publish():
-                return await self._publish(client, frame)
+                await self._publish(client, frame)
+                return None
             case Malformed():
                 raise Refuse(frame.code, frame.message)
 
@@ -162,7 +163,9 @@ class Dispatch:
             raise Refuse(ErrorCode.NOT_JOINED, f"join {frame.room!r} before publishing to it")
         await self._checks.publish(client, room, frame.event, frame.data)
         try:
-            await self._hub.publish(frame.room, frame.event, bytes(frame.data), room.declaration.retention, client.session_id)
+            await self._hub.publish(
+                frame.room, frame.event, bytes(frame.data), room.declaration.retention, client.session_id
+            )
         except BrokerUnavailable as error:
             raise self._checks.failure(error, f"publishing to {frame.room!r}") from None
 

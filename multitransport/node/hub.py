@@ -29,7 +29,9 @@ class Hub:
         """Let go of the broker."""
         await self._broker.stop()
 
-    async def publish(self, room: str, event: str, data: bytes, retention: Retention, source: str | None = None) -> Position:
+    async def publish(
+        self, room: str, event: str, data: bytes, retention: Retention, source: str | None = None
+    ) -> Position:
         """Publish encoded data; waits a moment where the room's readers must be given time. Raises BrokerUnavailable."""
         position = await self._broker.publish(room, event, data, retention, source)
         feed = self._feeds.get(room)
@@ -37,7 +39,9 @@ class Hub:
             await feed.room_for_more()
         return position
 
-    async def open(self, room: str, retention: Retention, position: Position | None, history: int) -> tuple[Log, Recovery]:
+    async def open(
+        self, room: str, retention: Retention, position: Position | None, history: int
+    ) -> tuple[Log, Recovery]:
         """Return a room's log and where a reader starts in it. Between this and ``join`` must be no await. Raises BrokerUnavailable."""
         log = await self._broker.subscribe(room, retention, position, history)
         return log, log.newest(history) if position is None else log.recover(position)

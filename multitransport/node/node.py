@@ -15,6 +15,7 @@ from multitransport.brokers.base import StaleAttach
 from multitransport.brokers.memory import MemoryBroker, MemorySessionStore
 from multitransport.core.heartbeat import Action
 from multitransport.core.inbox import BrokenSequence
+from multitransport.core.log import Recovery
 from multitransport.core.session import Event, State, next_state
 from multitransport.node.admission import Admission
 from multitransport.node.attachment import Attachment, Close
@@ -142,6 +143,19 @@ class Node:
             raise self.going_away()
         return self.carry(await self.admission.admit(hello, request, transport))
 
+    async def visit(
+        self, request: Request, room: str, position: Position | None, history: int | None
+    ) -> tuple[Attachment, Position, Recovery]:
+        """Let a request read one room. Whoever calls this must ``release`` the attachment. Raises Close."""
+        if self.draining:
+            raise self.going_away()
+        if len(self._attachments) >= self.settings.max_sessions:
+            raise Close(
+                CloseCode.TOO_MANY_SESSIONS, "this server is full", retry_after_seconds=self.settings.retry_seconds
+            )
+        attachment, start, recovery = await self.admission.visit(request, room, position, history)
+        return self.carry(attachment), start, recovery
+
     def carry(self, attachment: Attachment) -> Attachment:
         """Watch over a transport until it is released."""
         self._attachments.add(attachment)
@@ -166,7 +180,9 @@ class Node:
                 ends = min(self._loop.time() + self.settings.resume_seconds, attachment.heartbeat.confirm_by)
                 self.own(self._store.detach(client.session_id, attachment.attach, ends))
 
-    async def receive(self, client: Session, attach: int, frames: list[ClientFrame | Malformed], *, alive: bool) -> None:
+    async def receive(
+        self, client: Session, attach: int, frames: list[ClientFrame | Malformed], *, alive: bool
+    ) -> None:
         """Take the frames of one message; ``alive``: the client had its welcome when it wrote them. Raises Close, having taken none."""
         if any(_is_hello(frame) for frame in frames):
             raise Close(CloseCode.BAD_PROTOCOL, "hello a second time")

@@ -38,7 +38,18 @@ Job = ClientFrame | Malformed | JoinRequest
 class Session:
     """One client, whatever carries it. Its handlers, checks and callbacks get it as their first argument."""
 
-    __slots__ = ("_data", "attachment", "credential", "jobs", "polling", "record", "request", "resumed", "state", "worker")
+    __slots__ = (
+        "_data",
+        "attachment",
+        "credential",
+        "jobs",
+        "polling",
+        "record",
+        "request",
+        "resumed",
+        "state",
+        "worker",
+    )
 
     def __init__(self, record: SessionRecord, request: Request) -> None:
         self.record = record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ __all__ = ["BadMessage", "Malformed", "decode_message"]
 
 _KINDS = frozenset(frame.__struct_config__.tag for frame in ClientFrame.__args__)
 
-_decode_frame = msgspec.json.Decoder(ClientFrame).decode
+_decode_frame: Callable[[str], ClientFrame] = msgspec.json.Decoder(ClientFrame).decode
 _decode_any = msgspec.json.Decoder(list[Any]).decode
 
 

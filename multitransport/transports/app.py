@@ -1,0 +1,107 @@
+"""The transports as one ASGI application, mounted under a prefix."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+
+from multitransport.node.attachment import Close
+from multitransport.node.node import Node
+from multitransport.node.request import Request
+from multitransport.protocol.codes import CloseCode
+from multitransport.protocol.frames import encode
+from multitransport.transports.asgi import Headers, Receive, Scope, Send, respond, respond_close
+from multitransport.transports.origin import check_origin, preflight_headers
+from multitransport.transports.room import read_room
+from multitransport.transports.send import send_frames
+from multitransport.transports.stream import poll, sse
+from multitransport.transports.websocket import websocket
+
+__all__ = ["TransportApp", "client_script"]
+
+
+def client_script() -> bytes:
+    """Return the browser client of this version."""
+    return files("multitransport").joinpath("static/client.js").read_bytes()
+
+
+class TransportApp:
+    """Serves the paths of docs/reference/protocol.md below ``prefix``; ``owns`` tells which requests are its own."""
+
+    def __init__(self, node: Node, prefix: str) -> None:
+        self._node = node
+        self._prefix = prefix + "/"
+        self._script = client_script()
+        self._etag = b'"%s"' % hashlib.sha256(self._script).hexdigest()[:32].encode()
+
+    def owns(self, scope: Scope) -> bool:
+        """Tell whether a request is for this application."""
+        return scope["type"] in ("http", "websocket") and self._path(scope).startswith(self._prefix)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or WebSocket."""
+        path = self._path(scope)[len(self._prefix) :]
+        if scope["type"] == "websocket":
+            await self._websocket(path, scope, receive, send)
+            return
+        headers: Headers = []
+        try:
+            headers = check_origin(Request(scope), self._node.settings.origins)
+            await self._http(path, scope, receive, send, headers)
+        except ConnectionError:
+            return  # the client left while its body was read
+        except Close as close:
+            await respond_close(send, close, headers)
+
+    async def _websocket(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        if path == "websocket":
+            await websocket(self._node, scope, receive, send)
+        else:
+            await receive()
+            await send({"type": "websocket.close", "code": int(CloseCode.NOT_FOUND)})
+
+    async def _http(self, path: str, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
+        if scope["method"] == "OPTIONS":
+            await respond(send, 204, [*headers, *preflight_headers()], b"")
+            return
+        match path:
+            case "sse":
+                await sse(self._node, scope, receive, send, headers)
+            case "poll":
+                await poll(self._node, scope, receive, send, headers)
+            case "send":
+                await send_frames(self._node, scope, receive, send, headers)
+            case "client.js":
+                await self._client(scope, send, headers)
+            case "health":
+                await self._health(send, headers)
+            case "websocket":
+                raise Close(CloseCode.METHOD_NOT_ALLOWED, "this path is for WebSocket: a GET that asks for an upgrade")
+            case _ if path.startswith("rooms/"):
+                await read_room(self._node, scope, receive, send, headers, path.removeprefix("rooms/"))
+            case _:
+                raise Close(CloseCode.NOT_FOUND, f"there is nothing at {path[:80]!r}")
+
+    async def _client(self, scope: Scope, send: Send, headers: Headers) -> None:
+        # Revalidated each time, so that a page never runs an older client than its server.
+        told = [*headers, (b"etag", self._etag), (b"content-type", b"text/javascript; charset=utf-8")]
+        fresh = Request(scope).header(b"if-none-match") == self._etag.decode()
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 304 if fresh else 200,
+                "headers": [*told, (b"cache-control", b"no-cache")],
+            }
+        )
+        await send({"type": "http.response.body", "body": b"" if fresh or scope["method"] == "HEAD" else self._script})
+
+    async def _health(self, send: Send, headers: Headers) -> None:
+        draining = self._node.draining
+        body = encode({"status": "draining" if draining else "ready"})
+        await respond(send, 503 if draining else 200, [*headers, (b"content-type", b"application/json")], body)
+
+    def _path(self, scope: Scope) -> str:
+        """Return the path below the root path, whether or not the server or a proxy has taken that off already."""
+        path: str = scope["path"]
+        root: str = scope.get("root_path", "").rstrip("/")
+        return path.removeprefix(root) if root and path.startswith(root + "/") else path

@@ -1,0 +1,146 @@
+"""One room by its URL, for curl and the browser's own EventSource: events with the publications' own names, ids and data."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+
+from multitransport.core.log import Publication, Recovery, Slice
+from multitransport.core.reader import Gap
+from multitransport.node.attachment import Attachment, Batch, Close
+from multitransport.node.node import Node
+from multitransport.node.request import Request
+from multitransport.protocol import eventstream
+from multitransport.protocol.codes import CloseCode
+from multitransport.protocol.frames import encode
+from multitransport.protocol.position import Position
+from multitransport.transports.asgi import Headers, Receive, Scope, Send, aborter, respond
+from multitransport.transports.carry import carry, left, pump
+
+__all__ = ["read_room"]
+
+_STREAM_HEADERS: Headers = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-store, no-transform"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class Query(msgspec.Struct, frozen=True):
+    """What the URL asks for."""
+
+    since: Position | None
+    history: int | None
+    wait_seconds: float
+    as_json: bool
+
+
+async def read_room(node: Node, scope: Scope, receive: Receive, send: Send, headers: Headers, room: str) -> None:
+    """Answer with what the room has and will have. Raises Close before the answer has begun."""
+    if scope["method"] not in ("GET", "HEAD"):
+        raise Close(CloseCode.METHOD_NOT_ALLOWED, f"use GET, not {scope['method']}")
+    request = Request(scope)
+    query = _query(request, node.settings.poll_seconds)
+    attachment, start, recovery = await node.visit(request, room, query.since, query.history)
+    attachment.abort = aborter(scope, send)
+    try:
+        if query.as_json:
+            work = _answer(node, attachment, send, headers, query.wait_seconds, start, recovery)
+        elif scope["method"] == "HEAD":
+            work = respond(send, 200, [*_STREAM_HEADERS[:1], *headers], b"")
+        else:
+            work = _stream(node, attachment, send, headers, start, recovery)
+        await carry(left(receive), work, 0)
+    finally:
+        node.release(attachment)
+
+
+def _query(request: Request, poll_seconds: float) -> Query:
+    """Read the URL and headers. Raises Close ``bad_protocol`` for what cannot be meant."""
+    asked = parse_qs(request.scope.get("query_string", b"").decode("latin-1"))
+    since = request.header(b"last-event-id") or asked.get("since", [""])[0]
+    position = Position.parse(since) if since else None
+    if since and position is None:
+        raise Close(CloseCode.BAD_PROTOCOL, f"since must be epoch:offset, not {since[:80]!r}")
+    try:
+        history = int(asked["history"][0]) if "history" in asked else None
+        wait_seconds = min(float(asked["wait"][0]), poll_seconds) if "wait" in asked else poll_seconds
+        if (history is not None and history < 0) or not wait_seconds >= 0:
+            raise ValueError
+    except ValueError:
+        raise Close(CloseCode.BAD_PROTOCOL, "history and wait must be numbers from 0 on") from None
+    return Query(position, history, wait_seconds, "application/json" in request.header(b"accept"))
+
+
+async def _stream(
+    node: Node, attachment: Attachment, send: Send, headers: Headers, start: Position, recovery: Recovery
+) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [*_STREAM_HEADERS, *headers]})
+    first = eventstream.comment("joined") if recovery.recovered else _gap_event(start, recovery.lost)
+    await send({"type": "http.response.body", "body": first, "more_body": True})
+
+    async def write(batch: Batch) -> None:
+        body = b"".join(_item_events(item, start.epoch) for item in batch.items)
+        if not body:
+            body = eventstream.comment()
+        if batch.close is not None and batch.close.retry_after_seconds is not None:
+            body += b"retry: %d\n\n" % round(batch.close.retry_after_seconds * 1000)
+        await send({"type": "http.response.body", "body": body, "more_body": batch.close is None})
+
+    await pump(attachment, write, node.settings.batch_bytes)
+
+
+def _item_events(item: Slice | Gap, epoch: str) -> bytes:
+    if isinstance(item, Gap):
+        return _gap_event(item.position, item.lost)
+    found = item.encoded.get("room")
+    if found is None:
+        found = item.encoded["room"] = b"".join(_event(publication, epoch) for publication in item.publications)
+    return bytes(found)
+
+
+def _event(publication: Publication, epoch: str) -> bytes:
+    place = Position(epoch, publication.offset)
+    return eventstream.encode_event(publication.data.decode(), event=publication.event, id=str(place))
+
+
+def _gap_event(position: Position, lost: int | None) -> bytes:
+    data = encode({"lost": lost, "position": str(position)}).decode()
+    return eventstream.encode_event(data, event="gap", id=str(position))
+
+
+async def _answer(
+    node: Node,
+    attachment: Attachment,
+    send: Send,
+    headers: Headers,
+    wait_seconds: float,
+    start: Position,
+    recovery: Recovery,
+) -> None:
+    if wait_seconds > 0 and recovery.recovered:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_seconds):
+                while not attachment.reader.ready and attachment.closing is None:
+                    attachment.news = False
+                    await attachment.wait()
+    publications: list[dict[str, Any]] = []
+    offset = start.offset
+    for item in attachment.reader.take(node.settings.max_message_bytes):
+        if isinstance(item, Slice):
+            publications += [
+                {"offset": each.offset, "event": each.event, "data": msgspec.Raw(each.data)}
+                for each in item.publications
+            ]
+            offset = item.last
+    answer = {
+        "position": str(Position(start.epoch, offset)),
+        "recovered": recovery.recovered,
+        "lost": recovery.lost,
+        "publications": publications,
+    }
+    await respond(send, 200, [*headers, (b"content-type", b"application/json"), (b"vary", b"accept")], encode(answer))

@@ -1,0 +1,99 @@
+"""The WebSocket transport: one text message each way is one message of the protocol."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from multitransport.core.log import Slice
+from multitransport.node.attachment import Attachment, Batch, Close
+from multitransport.node.node import Node
+from multitransport.node.request import Request
+from multitransport.protocol.codes import CloseCode
+from multitransport.transports.asgi import Receive, Scope, Send, aborter
+from multitransport.transports.carry import carry, decode, open_message, pump
+from multitransport.transports.origin import check_origin
+
+__all__ = ["websocket"]
+
+_MAX_REASON_BYTES = 123
+"""RFC 6455, 5.5: a control frame's payload is at most 125 bytes, two of them the code."""
+
+
+async def websocket(node: Node, scope: Scope, receive: Receive, send: Send) -> None:
+    """Carry a session over a WebSocket."""
+    settings = node.settings
+    await receive()
+    await send({"type": "websocket.accept"})
+    request = Request(scope)
+    try:
+        check_origin(request, settings.origins)
+        async with asyncio.timeout(settings.hello_seconds):
+            message = await _message(receive, settings.max_message_bytes)
+        if message is None:
+            return
+        hello, frames = open_message(message)
+        attachment = await node.admit(hello, request, "websocket")
+    except TimeoutError:
+        await _close(send, Close(CloseCode.TOO_SLOW, f"no hello within {settings.hello_seconds:g} s"))
+        return
+    except Close as close:
+        await _close(send, close)
+        return
+    attachment.abort = aborter(scope, send)
+    writer = pump(attachment, lambda batch: _write(send, batch), settings.batch_bytes)
+    try:
+        listener = _listen(node, attachment, frames, receive)
+        await carry(listener, writer, settings.close_seconds)
+    finally:
+        node.release(attachment)
+
+
+async def _listen(node: Node, attachment: Attachment, frames: list[Any], receive: Receive) -> None:
+    client = attachment.session
+    try:
+        if frames:
+            await node.receive(client, attachment.attach, frames, alive=False)
+        while (message := await _message(receive, node.settings.max_message_bytes)) is not None:
+            if attachment.closing is None:
+                await node.receive(client, attachment.attach, decode(message), alive=True)
+    except Close as close:
+        attachment.close(close)
+        while await _message(receive, node.settings.max_message_bytes, closing=True) is not None:
+            pass
+
+
+async def _message(receive: Receive, max_bytes: int, *, closing: bool = False) -> str | None:
+    """Return the next message, None where the client has left. Raises Close, unless it is closing anyway."""
+    event = await receive()
+    if event["type"] == "websocket.disconnect":
+        return None
+    text: str | None = event.get("text")
+    if closing:
+        return ""
+    if text is None:
+        raise Close(CloseCode.BAD_MESSAGE, "binary messages are not part of this version")
+    if len(text) > max_bytes or (4 * len(text) > max_bytes and len(text.encode("utf-8", "replace")) > max_bytes):
+        raise Close(CloseCode.TOO_LARGE, f"the message is over {max_bytes} bytes")
+    return text
+
+
+async def _write(send: Send, batch: Batch) -> None:
+    if len(batch.items) == 1 and not batch.control and batch.close is None and isinstance(batch.items[0], Slice):
+        shared = batch.items[0]
+        event = shared.encoded.get("websocket")
+        if event is None:
+            event = shared.encoded["websocket"] = {"type": "websocket.send", "text": shared.text}
+        await send(event)
+        return
+    if batch.close is None:
+        await send({"type": "websocket.send", "text": batch.frames.decode()})
+    else:
+        await _close(send, batch.close, batch.frames)
+
+
+async def _close(send: Send, close: Close, frames: bytes | None = None) -> None:
+    """Say why in a frame, which any page can read, and again in the close."""
+    reason = close.reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
+    await send({"type": "websocket.send", "text": (frames or close.frame).decode()})
+    await send({"type": "websocket.close", "code": int(close.code), "reason": reason})

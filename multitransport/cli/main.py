@@ -1,0 +1,20 @@
+"""The command group."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+import click
+
+from multitransport.cli.run import run
+
+__all__ = ["main"]
+
+
+@click.group()
+@click.version_option(metadata.version("multitransport"), package_name="multitransport")
+def main() -> None:
+    """Serve applications with multitransport."""
+
+
+main.add_command(run)

@@ -1,0 +1,88 @@
+"""The command `multitransport run`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from importlib import import_module, metadata
+from importlib.util import find_spec
+
+import click
+
+from multitransport.cli.listening import listen, url_of
+from multitransport.cli.loading import load_app
+from multitransport.cli.reloading import Lifeline, run_reloading
+from multitransport.cli.serving import Server, leave_deflate_off
+
+__all__ = ["run"]
+
+
+@click.command()
+@click.argument("app", metavar="MODULE:APP")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, help="Port to listen on; 0 takes a free one.")
+@click.option("--bind", help="HOST:PORT or unix:PATH to listen on, in place of --host and --port.")
+@click.option(
+    "--reload",
+    "reloading",
+    is_flag=True,
+    help="Start anew when a .py, .html, .css or .js file below the working directory changes.",
+)
+@click.option(
+    "--deflate", is_flag=True, help="Let WebSocket clients negotiate permessage-deflate; it costs memory and speed."
+)
+@click.option(
+    "--grace",
+    default=2.0,
+    show_default=True,
+    help="Seconds that open connections are given to end when the server stops.",
+)
+@click.option("--root-path", default="", help="Where a proxy mounts the application, such as /app.")
+@click.option("--backlog", default=2048, show_default=True, help="How many connections may wait to be accepted.")
+@click.option("--uvloop/--no-uvloop", "uvloop", default=None, help="Use uvloop; by default where it is installed.")
+@click.option("--access-log", is_flag=True, help="Log requests to standard output.")
+def run(
+    app: str, *, host: str, port: int, bind: str | None, reloading: bool, deflate: bool, grace: float, root_path: str,
+    backlog: int, uvloop: bool | None, access_log: bool,
+) -> None:  # fmt: skip
+    """Serve the ASGI application APP of MODULE, or what `MODULE:factory()` returns, by Hypercorn.
+
+    It is one process; Ctrl-C or SIGTERM tells every session to come back, and ends it within the grace. A second one
+    ends it at once.
+    """
+    lifeline = Lifeline.of_this_process()
+    listener = lifeline.listener if lifeline else listen(bind or _address(host, port), backlog)
+    if reloading and lifeline is None:
+        sys.exit(run_reloading(listener, grace_seconds=grace))
+    loop_factory = _loop_factory(uvloop)
+    if not deflate:
+        leave_deflate_off()
+    server = Server(
+        load_app(app), listener, grace_seconds=grace, announce=_announcement(app, url_of(listener) + root_path)
+    )
+    server.config.backlog = backlog
+    server.config.root_path = root_path
+    server.config.accesslog = "-" if access_log else None
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(server.serve())
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _announcement(app: str, url: str) -> Callable[[], None]:
+    return lambda: click.echo(
+        f"multitransport {metadata.version('multitransport')} serves {app} on {url} (Ctrl-C stops it)"
+    )
+
+
+def _loop_factory(wanted: bool | None) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    installed = find_spec("uvloop") is not None
+    if wanted and not installed:
+        raise click.ClickException("uvloop is not installed: pip install 'multitransport[hypercorn]'")
+    if wanted is False or not installed:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = import_module("uvloop").new_event_loop
+    return factory

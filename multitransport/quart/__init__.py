@@ -1,0 +1,1 @@
+"""The Quart extension: configuration, contexts, lifespan and what templates and tests need."""

@@ -1,0 +1,106 @@
+"""MultiTransport: the Quart extension."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+from weakref import WeakSet
+
+from quart import Quart, current_app, has_app_context
+
+from multitransport.errors import BrokerUnavailable, ConfigurationError, MultiTransportError
+from multitransport.node.declarations import Declarations
+from multitransport.protocol.position import Position
+from multitransport.quart.pages import add_endpoints, script_tags
+from multitransport.quart.serving import Running, Serving
+
+__all__ = ["MultiTransport"]
+
+EXTENSION = "multitransport"
+
+
+class MultiTransport(Declarations):
+    """Rooms, requests and live updates for Quart applications.
+
+    It holds declarations only, so one may serve many applications. Keyword arguments are settings by their lower-case
+    names; the configuration of an application (``MULTITRANSPORT_<NAME>``), read whenever it is started, overrides them.
+    """
+
+    def __init__(self, app: Quart | None = None, **settings: Any) -> None:
+        super().__init__()
+        self._settings = settings
+        self._apps: WeakSet[Quart] = WeakSet()
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Quart) -> None:
+        """Put the transports in front of the application and start a node with each of its lifespans.
+
+        Adds the template global ``multitransport_script(nonce=None)`` and the endpoint ``multitransport.client`` for
+        ``url_for``. Raises ConfigurationError for a setting that cannot be, and where the application has a
+        MultiTransport already.
+        """
+        if EXTENSION in app.extensions:
+            raise ConfigurationError(f"{app.name} has a MultiTransport already")
+        serving = Serving(app, self, self._settings)
+        app.extensions[EXTENSION] = serving
+        app.asgi_app = serving  # type: ignore[method-assign, assignment] # Quart's types of ASGI are TypedDicts
+        # Quart makes the generators of while_serving once, when they are declared: they would serve the first lifespan
+        # only.
+        app.before_serving(serving.start)
+        app.after_serving(serving.stop)
+        add_endpoints(app, serving.prefix)
+        app.add_template_global(partial(script_tags, serving.prefix), "multitransport_script")
+        self._apps.add(app)
+
+    async def publish(self, room: str, event: str, data: Any) -> Position:
+        """Publish to a room of the current application, else of the only one that runs, and return the publication's
+        position.
+
+        Raises MultiTransportError where none runs, and BrokerUnavailable.
+        """
+        running = self._running()
+        publication = running.node.publish(room, event, data)
+        if running.loop is asyncio.get_running_loop():
+            return await publication
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(publication, running.loop))
+
+    def publish_from_thread(self, room: str, event: str, data: Any, *, timeout_seconds: float = 10.0) -> Position:
+        """Publish from plain code in a thread, and wait for it.
+
+        Raises as ``publish`` does; BrokerUnavailable also where it takes too long.
+        """
+        running = self._running()
+        if _current_loop() is running.loop:
+            raise MultiTransportError(
+                "publish_from_thread would wait for the very loop it blocks; here it is `await rt.publish(…)`"
+            )
+        publication = asyncio.run_coroutine_threadsafe(running.node.publish(room, event, data), running.loop)
+        try:
+            return publication.result(timeout_seconds)
+        except TimeoutError:
+            publication.cancel()
+            raise BrokerUnavailable(f"publishing to {room!r} took longer than {timeout_seconds} seconds") from None
+
+    def _running(self) -> Running:
+        servings: list[Serving] = [app.extensions[EXTENSION] for app in self._apps]
+        if has_app_context() and current_app.extensions.get(EXTENSION) in servings:
+            servings = [current_app.extensions[EXTENSION]]
+        running = [serving.running for serving in servings if serving.running is not None]
+        if not running:
+            raise MultiTransportError(
+                "multitransport is not running: it starts with the application's lifespan (before_serving)"
+            )
+        if len(running) > 1:
+            raise MultiTransportError(
+                "several applications run: publish within the context of one, `async with app.app_context()`"
+            )
+        return running[0]
+
+
+def _current_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

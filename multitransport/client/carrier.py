@@ -1,0 +1,76 @@
+"""What the client asks of a transport."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from multitransport.client.events import Closed
+from multitransport.client.session import Hello
+
+__all__ = ["Carrier", "Connector", "Greeting", "TransportLost"]
+
+
+class TransportLost(Exception):
+    """The transport ended. ``closed`` is the server's own word, ``network`` says that there was no connection."""
+
+    def __init__(self, reason: str, *, closed: Closed | None = None, network: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.closed = closed
+        self.network = network
+
+
+class Greeting(Protocol):
+    """Where a transport gets its hello from; the session is one."""
+
+    def hello(self, wait_seconds: float | None = None) -> Hello:
+        """Return the first frame of a new attempt."""
+        ...
+
+    def send_hello(self, attach: int) -> bytes:
+        """Return the first frame of a request that sends for the stream or poll with this attach."""
+        ...
+
+
+class Carrier(Protocol):
+    """An open transport. One task receives, another sends; either may raise TransportLost."""
+
+    @property
+    def attach(self) -> int:
+        """That of the last hello given to the server."""
+        ...
+
+    @property
+    def silence_seconds(self) -> float | None:
+        """How long it may say nothing, where that is not the server's ping and grace."""
+        ...
+
+    async def receive(self) -> bytes:
+        """Return the next message."""
+        ...
+
+    async def send(self, message: bytes) -> bytes | None:
+        """Send a message, and return what the server answers in the same exchange, if the transport has such."""
+        ...
+
+    def abort(self) -> None:
+        """Drop the connection without a word; ``receive`` then raises."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what the transport holds, at once. May be called after ``abort``."""
+        ...
+
+
+class Connector(Protocol):
+    """Opens one kind of transport."""
+
+    name: str
+    polls: bool
+    """It attaches anew for each message, so it is confirmed by its first welcome, and has to rest while another is
+    tried.
+    """
+
+    async def open(self, greeting: Greeting) -> Carrier:
+        """Connect and say hello. Raises TransportLost."""
+        ...

@@ -1,0 +1,81 @@
+"""What a session's frames mean to the program: publications and gaps, which are public, and the session's own news."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from multitransport.errors import RequestError
+from multitransport.protocol.position import Position
+
+__all__ = ["Closed", "Effect", "Gap", "Joined", "Left", "Outcome", "Pinged", "Ponged", "Publication", "Welcomed"]
+
+
+class Publication(msgspec.Struct, frozen=True):
+    """One publication of a room. ``sender`` is the session id of the client that published it, where that is told."""
+
+    room: str
+    event: str
+    data: Any
+    position: Position
+    sender: str | None = None
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """Publications up to ``position`` were lost: ``lost`` of them, or None where nobody can know how many."""
+
+    room: str
+    position: Position
+    lost: int | None
+
+
+class Joined(msgspec.Struct, frozen=True):
+    """The room is joined, for the first time or again; ``ticket`` is that of the join this answers, if one is open."""
+
+    room: str
+    ticket: int | None
+
+
+class Left(msgspec.Struct, frozen=True):
+    """The server ended the membership, or refused the join that ``ticket`` names; ``error`` says why where it told."""
+
+    room: str
+    ticket: int | None
+    error: RequestError | None
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a frame: its reply in ``data``, or ``error``."""
+
+    ticket: int
+    data: Any = None
+    error: RequestError | None = None
+
+
+class Welcomed(msgspec.Struct, frozen=True):
+    """The session is attached."""
+
+    resumed: bool
+
+
+class Pinged(msgspec.Struct, frozen=True):
+    """The server asked for a sign of life; the answer is in the next message upstream."""
+
+
+class Ponged(msgspec.Struct, frozen=True):
+    """The answer to the client's ping that carried ``t``."""
+
+    t: float
+
+
+class Closed(msgspec.Struct, frozen=True):
+    """The server ended the transport, and with a final code the session. ``error_code`` is the application's own."""
+
+    code: int
+    reason: str = ""
+    retry_after_seconds: float | None = None
+    error_code: str | None = None
+
+
+Effect = Publication | Gap | Joined | Left | Outcome | Welcomed | Pinged | Ponged | Closed

@@ -1,0 +1,122 @@
+"""The client's frames that want processing: numbered when first sent, kept until answered, repeated after a cut."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from multitransport.client.limits import MAX_UNSENT_BYTES, MAX_UNSENT_FRAMES
+from multitransport.errors import QueueFull
+
+__all__ = ["Outbox", "Pending"]
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """A frame without an outcome. ``kind`` and ``body`` are the parts around the seq: ``["kind",`` seq ``,body]``.
+
+    ``seq`` is 0 until it is sent for the first time, ``attach`` is that of the transport it was last given to.
+    """
+
+    ticket: int
+    kind: str
+    body: bytes
+    room: str | None = None
+    seq: int = 0
+    attach: int = 0
+
+    def encode(self) -> bytes:
+        return b'["%b",%d,%b]' % (self.kind.encode(), self.seq, self.body)
+
+
+class Outbox:
+    """Keeps the frames in order. ``window`` is how many may be numbered and without an outcome."""
+
+    def __init__(self) -> None:
+        self.window = 1
+        self._next_seq = 1
+        self._queue: deque[Pending] = deque()
+        self._numbered: dict[int, Pending] = {}
+        self._unnumbered = 0
+        self._bytes = 0
+
+    @property
+    def received(self) -> int:
+        """The highest seq up to which every outcome has been received."""
+        return next(iter(self._numbered), self._next_seq) - 1
+
+    def add(self, pending: Pending) -> None:
+        """Keep a new frame. Raises QueueFull."""
+        count = len(self._numbered) + self._unnumbered
+        if count >= MAX_UNSENT_FRAMES or self._bytes + len(pending.body) > MAX_UNSENT_BYTES:
+            raise QueueFull(f"{count} frames of {self._bytes} bytes are waiting for their outcome")
+        self._bytes += len(pending.body)
+        self._unnumbered += 1
+        self._queue.append(pending)
+
+    def withdraw(self, ticket: int) -> Pending | None:
+        """Take back a frame that was never sent; None where it was, or is done."""
+        for pending in self._queue:
+            if pending.ticket == ticket and not pending.seq:
+                self._queue.remove(pending)
+                self._unnumbered -= 1
+                self._bytes -= len(pending.body)
+                return pending
+        return None
+
+    def unnumbered(self) -> set[int]:
+        """Return the tickets of the frames that were never sent."""
+        return {pending.ticket for pending in self._queue if not pending.seq}
+
+    def next(self, attach: int) -> Pending | None:
+        """Return the next frame to give to the transport with this attach, numbered; None where there is none or the
+        window is full.
+        """
+        while self._queue:
+            pending = self._queue[0]
+            if not pending.seq:
+                if self._next_seq > self.received + self.window:
+                    return None
+                pending.seq = self._next_seq
+                self._next_seq += 1
+                self._unnumbered -= 1
+                self._numbered[pending.seq] = pending
+            self._queue.popleft()
+            if pending.seq in self._numbered:
+                pending.attach = attach
+                return pending
+        return None
+
+    def answered(self, seq: int) -> Pending | None:
+        """Note the outcome of one seq; None where it is a repeat."""
+        pending = self._numbered.pop(seq, None)
+        if pending is not None:
+            self._bytes -= len(pending.body)
+        return pending
+
+    def acknowledged(self, through: int) -> list[Pending]:
+        """Note that every seq up to this one is processed, and return those that had no other outcome."""
+        covered = []
+        for seq in self._numbered:
+            if seq > through:
+                break
+            covered.append(seq)
+        return [pending for seq in covered if (pending := self.answered(seq)) is not None]
+
+    def repeat_above(self, seq: int, attach: int) -> None:
+        """The server has taken seqs up to this one: put those above it that an older transport had back in front of the
+        queue.
+        """
+        if self._numbered:
+            queued = {pending.seq for pending in self._queue if pending.seq}
+            lost = [p for p in self._numbered.values() if p.seq > seq and p.attach < attach and p.seq not in queued]
+            self._queue.extendleft(reversed(lost))
+
+    def restart(self) -> list[Pending]:
+        """Begin a new session: number from 1, and return the frames whose outcome only the former session knew."""
+        lost = list(self._numbered.values())
+        self._queue = deque(pending for pending in self._queue if not pending.seq)
+        self._bytes -= sum(len(pending.body) for pending in lost)
+        self._numbered.clear()
+        self._next_seq = 1
+        return lost

@@ -1,4 +1,6 @@
-"""What a broker and a session store promise. Every implementation passes the contract tests of ``multitransport.testing``."""
+"""What a broker and a session store promise. Every implementation passes the contract tests of
+``multitransport.testing``.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,8 @@ class Broker(Protocol):
     """Rooms' logs, and their fan-out to nodes.
 
     - ``publish`` gives each publication of a room the next offset, and returns only once it is in the log.
-    - A log handed out by ``subscribe`` grows by itself, without holes and in order, until ``unsubscribe``; after each growth ``advanced`` is
-      called with the room's name, in the node's event loop.
+    - A log handed out by ``subscribe`` grows by itself, without holes and in order, until ``unsubscribe``; after each
+      growth ``advanced`` is called with the room's name, in the node's event loop.
     - The epoch of a room changes if and only if offsets may mean something else than before.
     """
 
@@ -48,7 +50,8 @@ class Broker(Protocol):
         ...
 
     async def subscribe(self, room: str, retention: Retention, after: Position | None = None, history: int = 0) -> Log:
-        """Return the room's live log, reaching back to ``after`` (or ``history`` publications) as far as the broker still has them.
+        """Return the room's live log, reaching back to ``after`` (or ``history`` publications) as far as the broker
+        still has them.
 
         Raises BrokerUnavailable, TooManyRooms.
         """

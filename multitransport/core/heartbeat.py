@@ -24,7 +24,9 @@ class Action(enum.Enum):
 
 
 class Pulse(msgspec.Struct, frozen=True):
-    """The intervals, in seconds. ``ping_seconds`` is infinite where nothing is pinged, ``grace_seconds`` where no answer is expected."""
+    """The intervals, in seconds. ``ping_seconds`` is infinite where nothing is pinged, ``grace_seconds`` where no
+    answer is expected.
+    """
 
     ping_seconds: float
     grace_seconds: float
@@ -33,7 +35,9 @@ class Pulse(msgspec.Struct, frozen=True):
 
 
 class Heartbeat:
-    """Ask ``tick`` at the times it names. After DEAD, STALLED or GHOST the transport is over and nothing more is asked."""
+    """Ask ``tick`` at the times it names. After DEAD, STALLED or GHOST the transport is over and nothing more is
+    asked.
+    """
 
     __slots__ = ("_ping_at", "_pulse", "_silent_since", "confirm_by", "writing_since")
 

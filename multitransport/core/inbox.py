@@ -1,4 +1,6 @@
-"""The frames of one session that want processing: each is claimed once, in order, and its outcome kept until acknowledged."""
+"""The frames of one session that want processing: each is claimed once, in order, and its outcome kept until
+acknowledged.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ class BrokenSequence(Exception):
 
 
 class Inbox(msgspec.Struct):
-    """Part of a session's record. ``claimed`` is the highest seq taken, ``processed`` the end of the contiguous prefix that is done.
+    """Part of a session's record. ``claimed`` is the highest seq taken, ``processed`` the end of the contiguous prefix
+    that is done.
 
     ``outcomes`` holds the encoded outcomes above ``acked``, what the client says it has; at most a window of them.
     """
@@ -31,7 +34,8 @@ class Inbox(msgspec.Struct):
     def claim(self, seqs: list[int], window: int) -> int:
         """Claim those that are new, in order, and return the highest claimed before: seqs up to it are repeats.
 
-        Raises BrokenSequence, having claimed none, where one is neither a repeat nor the next, or the window is exceeded.
+        Raises BrokenSequence, having claimed none, where one is neither a repeat nor the next, or the window is
+        exceeded.
         """
         before = top = self.claimed
         for seq in seqs:
@@ -42,7 +46,8 @@ class Inbox(msgspec.Struct):
         if top > self.processed + window:
             raise BrokenSequence(f"more than {window} seqs without an answer")
         self.claimed = top
-        # Who sends a seq has the answers of all that lie a window below it, so the outcomes kept are never more than a window.
+        # Who sends a seq has the answers of all that lie a window below it, so the outcomes kept are never more than a
+        # window.
         self.acknowledge(top - window)
         return before
 

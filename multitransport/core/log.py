@@ -1,4 +1,4 @@
-"""A room's log: publications by offset, kept within a retention, read as slices that are encoded once for all readers."""
+"""A room's log: publications by offset, kept within a retention, read as slices encoded once for all readers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ class Recovery(NamedTuple):
 
 
 class Slice:
-    """Consecutive publications, as every reader at the same place gets them. ``encoded`` caches a transport's form of it."""
+    """Consecutive publications, as every reader at the same place gets them. ``encoded`` caches a transport's form of
+    it.
+    """
 
     __slots__ = ("_event", "_text", "encoded", "frames", "publications", "size")
 
@@ -126,7 +128,7 @@ class Log:
             self.base = oldest.offset
 
     def slice(self, after: int, limit_bytes: int) -> Slice:
-        """Return what follows the offset, at least one publication and about ``limit_bytes``; ``base <= after < top``."""
+        """Return at least one publication after the offset, and about ``limit_bytes``; ``base <= after < top``."""
         found = self._slices.get((after, limit_bytes))
         if found is None:
             if len(self._slices) >= _CACHED_SLICES:

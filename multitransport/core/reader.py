@@ -71,7 +71,9 @@ class Reader:
         return cursor
 
     def take(self, limit_bytes: int) -> list[Slice | Gap]:
-        """Return what comes next and move the cursors past it: at least one item if anything is ready, until the limit is passed."""
+        """Return what comes next and move the cursors past it: at least one item if anything is ready, until the limit
+        is passed.
+        """
         items: list[Slice | Gap] = []
         left = limit_bytes
         while self.ready and left > 0:

@@ -25,7 +25,9 @@ class Entry(Generic[T]):
 
 
 class Wheel(Generic[T]):
-    """Deadlines in buckets of ``resolution_seconds``; an item is due at its time or up to one resolution later, never earlier."""
+    """Deadlines in buckets of ``resolution_seconds``; an item is due at its time or up to one resolution later, never
+    earlier.
+    """
 
     def __init__(self, resolution_seconds: float) -> None:
         self._resolution = resolution_seconds

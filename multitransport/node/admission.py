@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-
 from msgspec import structs
 
 from multitransport.brokers.base import SessionStore, StaleAttach
@@ -136,7 +135,9 @@ class Admission:
         return attachment, Position(log.epoch, recovery.offset), recovery
 
     async def _candidate(self, request: Request, hello: HelloOptions, transport: str, known: Session | None) -> Session:
-        """Run the connect check on a session that is not one yet, so that a refusal leaves nothing behind. Raises Close."""
+        """Run the connect check on a session that is not one yet, so that a refusal leaves nothing behind. Raises
+        Close.
+        """
         record = SessionRecord(self._new_secret(), hello.new, b"", None, 0)
         candidate = Session(record, request)
         candidate.resumed = known is not None

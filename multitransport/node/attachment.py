@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from multitransport.core.heartbeat import Heartbeat
-from multitransport.core.reader import Gap, Reader
 from multitransport.core.log import Slice
+from multitransport.core.reader import Gap, Reader
 from multitransport.protocol.codes import CloseCode
 from multitransport.protocol.frames import encode
 
@@ -70,8 +70,8 @@ class Batch(NamedTuple):
 class Attachment:
     """Control frames by key, a reader of rooms, and a way to wait for either.
 
-    A control frame replaces the one with the same key (a seq, a room, a kind), so there are never more than the window, the session's rooms
-    and a few kinds: a client that does not read costs no more than that.
+    A control frame replaces the one with the same key (a seq, a room, a kind), so there are never more than the
+    window, the session's rooms and a few kinds: a client that does not read costs no more than that.
     """
 
     __slots__ = (

@@ -1,4 +1,6 @@
-"""Calls into the application: its checks, handlers and callbacks, each in its context, each ending in a value or a refusal."""
+"""Calls into the application: its checks, handlers and callbacks, each in its context, each ending in a value or a
+refusal.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,7 @@ class Checks:
             try:
                 async with self._host.request_context(request.scope):
                     allowed = await self._connect(client, value)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the application may raise anything
                 raise self._refusal(error, "the connect check") from None
             _must_not_be_false(allowed)
 
@@ -107,7 +109,7 @@ class Checks:
         try:
             async with self._host.app_context():
                 return await function(*args, **values)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the application may raise anything
             raise self._refusal(error, what) from None
 
     def _refusal(self, error: Exception, what: str) -> Refuse:

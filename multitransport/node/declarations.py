@@ -61,8 +61,8 @@ class Declarations:
     def on_connect(self, function: F) -> F:
         """Declare the connect check: ``(client)`` or ``(client, auth)``, run in a request context.
 
-        It sets ``client.user_id`` and may refuse by ``raise Refuse(code, message)``, ``abort(4xx)`` or ``return False``. It runs for each
-        new session and again whenever a session is resumed; ``client.resumed`` tells which.
+        It sets ``client.user_id`` and may refuse by ``raise Refuse(code, message)``, ``abort(4xx)`` or
+        ``return False``. It runs for each new session and again whenever a session is resumed; ``client.resumed`` tells which.
         """
         if self.connect_check is not None:
             raise ConfigurationError("there is a connect check already")
@@ -112,7 +112,8 @@ class Declarations:
     def on(self, event: str) -> Callable[[F], F]:
         """Declare the handler of an event: ``(client, data)``; what it returns is the reply.
 
-        The annotation of ``data`` (a msgspec Struct, dataclass, TypedDict or any type msgspec knows) is checked before it runs.
+        The annotation of ``data`` (a msgspec Struct, dataclass, TypedDict or any type msgspec knows) is checked
+        before it runs.
         """
         if event in self.handlers:
             raise ConfigurationError(f"the event {event!r} has a handler already")

@@ -72,7 +72,9 @@ class Dispatch:
             client.worker = None
 
     async def _run(self, client: Session, frame: Join | Leave | Send | Publish | Malformed) -> None:
-        """Carry a frame out, record its outcome, then tell it: in this order, so that what was told is never done again."""
+        """Carry a frame out, record its outcome, then tell it: in this order, so that what was told is never done
+        again.
+        """
         seq = frame.seq
         assert seq is not None
         entry: Entry | None = None

@@ -18,8 +18,9 @@ _SHORTEST_PAUSE_SECONDS = 0.0005
 class Feed:
     """Wakes a room's readers.
 
-    When the room is idle a publication is flushed at once. While a flush runs further publications gather; the next flush starts after a
-    pause in proportion to what the last one cost. Latency is untouched at low rates, and at high ones batches grow instead of the load.
+    When the room is idle a publication is flushed at once. While a flush runs further publications gather; the next
+    flush starts after a pause in proportion to what the last one cost. Latency is untouched at low rates, and at high
+    ones batches grow instead of the load.
     """
 
     __slots__ = ("_busy", "_dirty", "_flushed", "_loop", "_offered", "_seen", "cursors", "log")

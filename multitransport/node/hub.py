@@ -42,7 +42,9 @@ class Hub:
     async def open(
         self, room: str, retention: Retention, position: Position | None, history: int
     ) -> tuple[Log, Recovery]:
-        """Return a room's log and where a reader starts in it. Between this and ``join`` must be no await. Raises BrokerUnavailable."""
+        """Return a room's log and where a reader starts in it. Between this and ``join`` must be no await. Raises
+        BrokerUnavailable.
+        """
         log = await self._broker.subscribe(room, retention, position, history)
         return log, log.newest(history) if position is None else log.recover(position)
 

@@ -1,4 +1,6 @@
-"""One process's part in the whole: its sessions, their transports and deadlines, its rooms. Made anew for each serving loop."""
+"""One process's part in the whole: its sessions, their transports and deadlines, its rooms. Made anew for each serving
+loop.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +100,9 @@ class Node:
         self.own(self._look_after())
 
     async def drain(self) -> None:
-        """Take no more hellos and send every client away with a time to come back; return when they are gone, or after the drain time."""
+        """Take no more hellos and send every client away with a time to come back; return when they are gone, or after
+        the drain time.
+        """
         if self.draining:
             return
         self.draining = True
@@ -161,7 +165,8 @@ class Node:
         self._attachments.add(attachment)
         if self.draining:
             attachment.close(self.going_away())
-        self._tick(attachment)
+        # Not at once: the first ping must not be in one write with the welcome.
+        attachment.timer = self._timers.call_at(self._loop.time(), partial(self._tick, attachment))
         return attachment
 
     def release(self, attachment: Attachment) -> None:
@@ -183,7 +188,9 @@ class Node:
     async def receive(
         self, client: Session, attach: int, frames: list[ClientFrame | Malformed], *, alive: bool
     ) -> None:
-        """Take the frames of one message; ``alive``: the client had its welcome when it wrote them. Raises Close, having taken none."""
+        """Take the frames of one message; ``alive``: the client had its welcome when it wrote them. Raises Close,
+        having taken none.
+        """
         if any(_is_hello(frame) for frame in frames):
             raise Close(CloseCode.BAD_PROTOCOL, "hello a second time")
         seqs = [seq for frame in frames if (seq := getattr(frame, "seq", None)) is not None]

@@ -29,7 +29,9 @@ class Room(NamedTuple):
 
 
 class RoomTable:
-    """The declared rooms. Building a room's name from its values must give the same name, so no room has two spellings."""
+    """The declared rooms. Building a room's name from its values must give the same name, so no room has two
+    spellings.
+    """
 
     def __init__(self, declarations: Sequence[RoomDeclaration]) -> None:
         try:

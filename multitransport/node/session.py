@@ -1,4 +1,6 @@
-"""A session as the application sees it (its parameters are called ``client``), with what the node keeps of it while it runs."""
+"""A session as the application sees it (its parameters are called ``client``), with what the node keeps of it while it
+runs.
+"""
 
 from __future__ import annotations
 

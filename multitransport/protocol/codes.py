@@ -1,11 +1,14 @@
-"""Close and error codes: the one table. The TypeScript copy is generated from it (``python -m multitransport.protocol.generate``).
+"""Close and error codes: the one table. The TypeScript copy is generated from it (``python -m
+multitransport.protocol.generate``).
 
-3000-3499 and 4000-4499 let the client connect again, 3500-3999 and 4500-4999 are final; the 4000s are the application's.
+3000-3499 and 4000-4499 let the client connect again, 3500-3999 and 4500-4999 are final; the 4000s are the
+application's.
 """
 
 from __future__ import annotations
 
 import enum
+from typing import Self
 
 __all__ = ["CloseCode", "ErrorCode", "is_final"]
 
@@ -15,7 +18,7 @@ class CloseCode(enum.IntEnum):
 
     http_status: int
 
-    def __new__(cls, code: int, http_status: int) -> CloseCode:
+    def __new__(cls, code: int, http_status: int) -> Self:
         member = int.__new__(cls, code)
         member._value_ = code
         member.http_status = http_status

@@ -13,13 +13,30 @@ from multitransport.node.attachment import Close
 from multitransport.node.host import Scope
 from multitransport.protocol.codes import CloseCode
 
-__all__ = ["NDJSON", "Headers", "Receive", "Scope", "Send", "aborter", "read_body", "respond", "respond_close"]
+__all__ = [
+    "EVENT_STREAM",
+    "NDJSON",
+    "Headers",
+    "Receive",
+    "Scope",
+    "Send",
+    "aborter",
+    "read_body",
+    "respond",
+    "respond_close",
+]
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 NDJSON = b"application/x-ndjson"
+EVENT_STREAM: Headers = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-store, no-transform"),
+    # nginx would hold the events back otherwise.
+    (b"x-accel-buffering", b"no"),
+]
 _RESET = struct.pack("ii", 1, 0)
 _WRAPPERS = 6
 
@@ -27,7 +44,8 @@ _WRAPPERS = 6
 async def read_body(scope: Scope, receive: Receive, *, max_bytes: int, within_seconds: float) -> bytes:
     """Return a request's body, an ``application/x-ndjson``.
 
-    Raises Close ``method_not_allowed``, ``unsupported_media_type``, ``too_large`` or ``too_slow``; ConnectionError where the client left.
+    Raises Close ``method_not_allowed``, ``unsupported_media_type``, ``too_large`` or ``too_slow``; ConnectionError
+    where the client left.
     """
     if scope["method"] != "POST":
         raise Close(CloseCode.METHOD_NOT_ALLOWED, f"use POST, not {scope['method']}")
@@ -72,9 +90,10 @@ async def respond_close(send: Send, close: Close, headers: Headers) -> None:
 def aborter(scope: Scope, send: Send) -> Callable[[], None]:
     """Return what cuts the connection at once, whatever the client does.
 
-    Nothing in ASGI can: a send that waits for a client which does not read outlives its task's cancellation in the server. So this walks from
-    ``send`` to the socket's transport, which Hypercorn and Uvicorn keep there, and resets it. Elsewhere, and where a connection carries other
-    requests too (HTTP/2), it cancels the task that carries the request.
+    Nothing in ASGI can: a send that waits for a client which does not read outlives its task's cancellation in the
+    server. So this walks from ``send`` to the socket's transport, which Hypercorn and Uvicorn keep there, and resets
+    it. Elsewhere, and where a connection carries other requests too (HTTP/2), it cancels the task that carries the
+    request.
     """
     transport = _find_transport(send) if str(scope.get("http_version", "1.1")).startswith("1") else None
     task = asyncio.current_task()

@@ -1,4 +1,4 @@
-"""What every transport does alike: read hello, and write what an attachment has while listening for the client's end."""
+"""What every transport does alike: read hello, and write what there is while listening for the client's end."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ async def left(receive: Receive) -> None:
 
 
 async def carry(listen: Coroutine[Any, Any, None], write: Coroutine[Any, Any, None], linger_seconds: float) -> None:
-    """Listen in this task and write in another until either ends; a listener may go on for a moment after the last write.
+    """Listen in this task and write in another until either ends; a listener may go on for a moment after the last
+    write.
 
     Whatever ends it, cancellation too, the writer's task is gone when this returns.
     """

@@ -17,7 +17,8 @@ _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 def check_origin(request: Request, allowed: tuple[str, ...]) -> Headers:
     """Return the CORS headers of the answer. Raises Close ``bad_origin``.
 
-    The page's own origin is told by its host: behind a proxy that ends TLS the scheme here is not the one the browser sees.
+    The page's own origin is told by its host: behind a proxy that ends TLS the scheme here is not the one the browser
+    sees.
     """
     origin = request.header(b"origin")
     if not origin:

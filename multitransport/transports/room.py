@@ -1,4 +1,6 @@
-"""One room by its URL, for curl and the browser's own EventSource: events with the publications' own names, ids and data."""
+"""One room by its URL, for curl and the browser's own EventSource: events with the publications' own names, ids and
+data.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +20,10 @@ from multitransport.protocol import eventstream
 from multitransport.protocol.codes import CloseCode
 from multitransport.protocol.frames import encode
 from multitransport.protocol.position import Position
-from multitransport.transports.asgi import Headers, Receive, Scope, Send, aborter, respond
+from multitransport.transports.asgi import EVENT_STREAM, Headers, Receive, Scope, Send, aborter, respond
 from multitransport.transports.carry import carry, left, pump
 
 __all__ = ["read_room"]
-
-_STREAM_HEADERS: Headers = [
-    (b"content-type", b"text/event-stream"),
-    (b"cache-control", b"no-store, no-transform"),
-    (b"x-accel-buffering", b"no"),
-]
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -51,7 +47,7 @@ async def read_room(node: Node, scope: Scope, receive: Receive, send: Send, head
         if query.as_json:
             work = _answer(node, attachment, send, headers, query.wait_seconds, start, recovery)
         elif scope["method"] == "HEAD":
-            work = respond(send, 200, [*_STREAM_HEADERS[:1], *headers], b"")
+            work = respond(send, 200, [EVENT_STREAM[0], *headers], b"")
         else:
             work = _stream(node, attachment, send, headers, start, recovery)
         await carry(left(receive), work, 0)
@@ -79,7 +75,7 @@ def _query(request: Request, poll_seconds: float) -> Query:
 async def _stream(
     node: Node, attachment: Attachment, send: Send, headers: Headers, start: Position, recovery: Recovery
 ) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": [*_STREAM_HEADERS, *headers]})
+    await send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *headers]})
     first = eventstream.comment("joined") if recovery.recovered else _gap_event(start, recovery.lost)
     await send({"type": "http.response.body", "body": first, "more_body": True})
 

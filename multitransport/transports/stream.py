@@ -1,4 +1,6 @@
-"""SSE and long poll: a request that brings a hello and is answered with frames. A poll is a stream that ends after its first flush."""
+"""SSE and long poll: a request that brings a hello and is answered with frames. A poll is a stream that ends after its
+first flush.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +12,20 @@ from multitransport.node.attachment import Attachment, Batch, Close
 from multitransport.node.node import Node
 from multitransport.node.request import Request
 from multitransport.protocol import eventstream
-from multitransport.transports.asgi import NDJSON, Headers, Receive, Scope, Send, aborter, read_body, respond
+from multitransport.transports.asgi import (
+    EVENT_STREAM,
+    NDJSON,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    aborter,
+    read_body,
+    respond,
+)
 from multitransport.transports.carry import Frames, carry, left, open_message, pump
 
-__all__ = ["STREAM_HEADERS", "poll", "sse"]
-
-STREAM_HEADERS: Headers = [
-    (b"content-type", b"text/event-stream"),
-    (b"cache-control", b"no-store, no-transform"),
-    (b"x-accel-buffering", b"no"),
-]
+__all__ = ["poll", "sse"]
 
 
 async def sse(node: Node, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
@@ -27,7 +33,7 @@ async def sse(node: Node, scope: Scope, receive: Receive, send: Send, headers: H
     attachment, frames, _ = await _admit(node, scope, receive, send, "sse")
     try:
         await _take(node, attachment, frames)
-        await send({"type": "http.response.start", "status": 200, "headers": [*STREAM_HEADERS, *headers]})
+        await send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *headers]})
         writer = pump(attachment, lambda batch: _write_event(send, batch), node.settings.batch_bytes)
         await carry(left(receive), writer, 0)
     finally:

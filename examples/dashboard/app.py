@@ -17,9 +17,9 @@ from typing import Annotated, Any
 
 import msgspec
 from quart import Quart, Response, g, render_template
-from readings import Sampler, busiest, machine
 
 from multitransport import MultiTransport, Refuse, Session
+from readings import Sampler, busiest, machine
 
 READINGS = "system/local"
 INTERVAL_SECONDS = 0.1

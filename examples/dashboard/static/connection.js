@@ -3,6 +3,7 @@ import { clock, count, span } from "./units.js";
 
 const NAMES = { websocket: "WebSocket", sse: "SSE", poll: "long poll" };
 const JOURNAL_LINES = 30;
+const SWITCH_MS = 400;
 
 const at = (id) => document.getElementById(id);
 
@@ -14,14 +15,16 @@ export class Connection {
   #transport = null;
   #brokenAt = null;
   #retryAt = null;
-  /** The number of the last reading before the line broke, until the next one has come. */
-  #pending = null;
+  #showing;
+  /** What the page had before the line broke, until the next reading has come. */
+  #before = null;
 
   constructor(rt, room, continuity) {
     this.#rt = rt;
     this.#room = room;
     this.#continuity = continuity;
     rt.on("status", (status) => this.#follow(status));
+    this.#follow(rt.status);
     for (const button of document.querySelectorAll("[data-use]")) {
       button.addEventListener("click", () => this.#use(button));
     }
@@ -33,29 +36,36 @@ export class Connection {
 
   /** Write what changes all the time; call it a few times a second. */
   write() {
-    const { checked, gaps, duplicates, toldLost } = this.#continuity;
+    const { checked, gaps, duplicates, knownLost, unknownLosses } = this.#continuity;
     const position = this.#room.position;
     at("position").textContent = position ? `${position[0]}:${position[1]}` : "–";
     at("checked").textContent = count(checked);
     at("gaps").textContent = count(gaps);
     at("duplicates").textContent = count(duplicates);
-    at("told-lost").textContent = count(toldLost);
+    at("known-lost").textContent = unknownLosses ? `${knownLost ? `${count(knownLost)} + ` : ""}unknown` : count(knownLost);
     const verdict = gaps || duplicates ? "broken" : checked ? "whole" : "waiting";
     at("verdict").dataset.verdict = verdict;
     at("verdict-text").textContent = {
       broken: "Something was lost or repeated",
-      whole: toldLost ? "Nothing lost in silence" : "Nothing lost or repeated",
+      whole: knownLost || unknownLosses ? "Nothing lost in silence" : "Nothing lost or repeated",
       waiting: "Waiting for readings",
     }[verdict];
-    at("status-more").textContent = this.#more();
+    if (at("status").dataset.state === this.#state) at("status-more").textContent = this.#more();
   }
 
   /** A reading has come: after a break, say where the readings went on. */
-  resumed(n) {
-    if (this.#pending === null) return;
-    const next = n === this.#pending + 1;
-    this.note(next ? `Went on with the very next reading, number ${count(n)}` : `Went on with reading number ${count(n)}`);
-    this.#pending = null;
+  arrived(n) {
+    if (this.#before === null) return;
+    const { last, restarts } = this.#before;
+    this.#before = null;
+    const anew = restarts !== this.#continuity.restarts;
+    const next = !anew && n === last + 1;
+    this.note(`Went on with ${next ? "the very next reading, " : ""}number ${count(n)}${anew ? " of a sampler that started anew" : ""}`);
+  }
+
+  /** The server said that readings were lost, `lost` of them or null. */
+  lost(lost) {
+    this.note(lost === null ? "The server's log began anew: nobody knows what was missed" : `The server said that ${count(lost)} readings are lost`);
   }
 
   /** Add a line to what happened. */
@@ -81,7 +91,7 @@ export class Connection {
     at("session").textContent = session ?? "–";
     at("round-trip").textContent = roundTripMs == null ? "–" : span(roundTripMs);
     at("reconnects").textContent = count(reconnects);
-    this.#retryAt = status.retryAt ?? null;
+    this.#retryAt = status.retryInMs === null ? null : Date.now() + status.retryInMs;
     if (state !== this.#state || (state === "live" && transport !== this.#transport)) this.#changed(status);
     this.write();
   }
@@ -96,11 +106,21 @@ export class Connection {
       this.#brokenAt = null;
     } else if (before === "live") {
       this.#brokenAt = Date.now();
-      this.#pending = this.#continuity.last;
+      const { last, restarts } = this.#continuity;
+      this.#before = { last, restarts };
     }
     if (state === "closed") this.note(`The server ended the session: ${reason}`);
-    at("status").dataset.state = state;
-    at("status-text").textContent = this.#sentence(state, transport, reason);
+    clearTimeout(this.#showing);
+    const show = () => {
+      at("status").dataset.state = state;
+      at("status-text").textContent = this.#sentence(state, transport, reason);
+      at("status-more").textContent = this.#more();
+    };
+    // A switch takes a moment in which nothing carries the session. Nobody needs to be told of that.
+    const broken = state !== "live" && state !== "closed" && this.#brokenAt !== null;
+    const left = broken ? this.#brokenAt + SWITCH_MS - Date.now() : 0;
+    if (left > 0) this.#showing = setTimeout(show, left);
+    else show();
   }
 
   #sentence(state, transport, reason) {

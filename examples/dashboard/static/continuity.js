@@ -8,7 +8,9 @@ export class Continuity {
   /** Readings that came again, or late. */
   duplicates = 0;
   /** Readings that never came, and the server said so. */
-  toldLost = 0;
+  knownLost = 0;
+  /** How often the server said that it cannot know how many were lost, since its log began anew. */
+  unknownLosses = 0;
   /** How often the sampler started anew, with a counter that begins at 1. */
   restarts = 0;
 
@@ -21,9 +23,10 @@ export class Continuity {
     return this.#last;
   }
 
-  /** The server said that publications were lost: a hole right after this is no surprise. */
-  tell() {
+  /** The server said that publications were lost, `lost` of them or null: a hole right after this is no surprise. */
+  tell(lost) {
     this.#told = true;
+    if (lost === null) this.unknownLosses += 1;
   }
 
   /** Look at a reading `{r: run, n: number}`; true where it is new and belongs into the charts. */
@@ -36,7 +39,7 @@ export class Continuity {
       this.duplicates += 1;
       return false;
     } else if (this.#told) {
-      this.toldLost += n - this.#last - 1;
+      this.knownLost += n - this.#last - 1;
     } else {
       this.gaps += n - this.#last - 1;
     }

@@ -10,6 +10,7 @@ import * as units from "./units.js";
 
 const WRITE_MS = 250;
 const CALM_MS = 1000;
+const PING_MS = 3000;
 
 /** Start the page over a connection, for a machine of `{cores, memory in MB}`. */
 export function start(rt, machine) {
@@ -22,10 +23,13 @@ export function start(rt, machine) {
   new Chat(rt.join("chat/lobby"));
 
   const redraw = oncePerFrame(() => charts.forEach((chart) => chart.draw()));
-  room.on("gap", () => continuity.tell());
+  room.onGap((gap) => {
+    continuity.tell(gap.lost);
+    connection.lost(gap.lost);
+  });
   room.on("reading", (reading) => {
     if (!continuity.accept(reading)) return;
-    connection.resumed(reading.n);
+    connection.arrived(reading.n);
     const cores = Array.from({ length: machine.cores }, (_, i) => reading.c[i] ?? null);
     history.add(reading.t / 1000, [...cores, reading.m * 1e6, ...reading.d, ...reading.w, ...reading.l]);
     if (reading.p) processes.show(reading.p);
@@ -36,6 +40,9 @@ export function start(rt, machine) {
     charts.forEach((chart) => chart.write());
     connection.write();
   }, WRITE_MS);
+  setInterval(() => {
+    if (!document.hidden) rt.ping();
+  }, PING_MS);
   themeSwitch(document.getElementById("theme"), () => charts.forEach((chart) => chart.recolour()));
   // For the tests of this page, and for the curious.
   globalThis.dashboard = { rt, room, continuity, history };

@@ -47,6 +47,8 @@ def connect(
     try:
         import httpx
 
+        from multitransport.client.poll import PollConnector
+        from multitransport.client.stream import SseConnector
         from multitransport.client.websocket import WebSocketConnector
     except ImportError as error:
         raise ConfigurationError("httpx and websockets are missing: pip install 'multitransport[client]'") from error
@@ -57,8 +59,11 @@ def connect(
         timeout=httpx.Timeout(None, connect=ATTEMPT_SECONDS),
         limits=httpx.Limits(keepalive_expiry=IDLE_CONNECTION_SECONDS),
     )
-    connectors: dict[str, Connector] = {}
-    connectors["websocket"] = WebSocketConnector(f"ws{base.removeprefix('http')}/websocket", sent)
+    connectors: dict[str, Connector] = {
+        "websocket": WebSocketConnector(f"ws{base.removeprefix('http')}/websocket", sent),
+        "sse": SseConnector(http, base),
+        "poll": PollConnector(http, base),
+    }
     return Client(choose(connectors, transports), auth=auth, connect_seconds=connect_seconds, release=http.aclose)
 
 

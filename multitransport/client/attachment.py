@@ -8,7 +8,7 @@ from collections.abc import Callable
 from multitransport.client.carrier import Carrier, Connector, TransportLost
 from multitransport.client.events import Closed, Effect, Pinged, Ponged, Publication, Welcomed
 from multitransport.client.fallback import Ended, Stage
-from multitransport.client.limits import ATTEMPT_SECONDS
+from multitransport.client.limits import ATTEMPT_SECONDS, POLL_SECONDS
 from multitransport.client.session import BrokenMessage, Session
 
 __all__ = ["Attachment"]
@@ -29,9 +29,8 @@ class Attachment:
         self._session = session
         self._connector = connector
         self._deliver = deliver
-        self._carrier: Carrier | None = None
         self._closed: Closed | None = None
-        self._aborted = False
+        self._aborted: asyncio.Future[None] = self._loop.create_future()
         self._confirmed_at = self._heard_at = self._started_at = self._loop.time()
         self._work = asyncio.Event()
         self._working = asyncio.Event()
@@ -52,9 +51,8 @@ class Attachment:
 
     def abort(self) -> None:
         """Drop the transport without a word; it is not to blame."""
-        self._aborted = True
-        if self._carrier is not None:
-            self._carrier.abort()
+        if not self._aborted.done():
+            self._aborted.set_result(None)
 
     async def end(self) -> None:
         """Let go of the transport and all it holds."""
@@ -64,7 +62,7 @@ class Attachment:
     async def _run(self) -> Ended:
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS):
-                carrier = self._carrier = await self._connector.open(self._session)
+                carrier = await self._connector.open(self._session)
         except TimeoutError:
             return self._ended(TransportLost(f"no connection within {ATTEMPT_SECONDS:g} s"))
         except TransportLost as lost:
@@ -79,20 +77,22 @@ class Attachment:
         self._heard_at = self._loop.time()
         tasks = {asyncio.create_task(self._read(carrier)), asyncio.create_task(self._write(carrier))}
         try:
-            return await self._watch(carrier, tasks)
+            return await self._watch(tasks)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await carrier.close()
 
-    async def _watch(self, carrier: Carrier, tasks: set[asyncio.Task[None]]) -> TransportLost:
+    async def _watch(self, tasks: set[asyncio.Task[None]]) -> TransportLost:
         while True:
-            left = self._deadline(carrier) - self._loop.time()
+            left = self._deadline() - self._loop.time()
             if left <= 0:
                 return TransportLost("nothing heard in time")
-            done, _ = await asyncio.wait(tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
+            done, _ = await asyncio.wait({*tasks, self._aborted}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if self._aborted in done:
+                return TransportLost("cut", network=True)
+            for task in tasks & done:
                 error = task.exception()
                 if isinstance(error, TransportLost):
                     return error
@@ -101,13 +101,11 @@ class Attachment:
                 if error is not None:
                     raise error
 
-    def _deadline(self, carrier: Carrier) -> float:
+    def _deadline(self) -> float:
         if self.stage is not Stage.CONFIRMED:
             return self._started_at + ATTEMPT_SECONDS
-        silence = carrier.silence_seconds
-        if silence is None:
-            silence = self._session.ping_seconds + self._session.grace_seconds
-        return self._heard_at + silence
+        interval = POLL_SECONDS if self._connector.polls else self._session.ping_seconds
+        return self._heard_at + interval + self._session.grace_seconds
 
     async def _read(self, carrier: Carrier) -> None:
         while True:
@@ -165,4 +163,4 @@ class Attachment:
 
     def _ended(self, lost: TransportLost) -> Ended:
         seconds = self._loop.time() - self._confirmed_at if self.stage is Stage.CONFIRMED else 0.0
-        return Ended(self.stage, lost.reason, seconds, self._closed or lost.closed, lost.network or self._aborted)
+        return Ended(self.stage, lost.reason, seconds, self._closed or lost.closed, lost.network)

@@ -40,11 +40,6 @@ class Carrier(Protocol):
         """That of the last hello given to the server."""
         ...
 
-    @property
-    def silence_seconds(self) -> float | None:
-        """How long it may say nothing, where that is not the server's ping and grace."""
-        ...
-
     async def receive(self) -> bytes:
         """Return the next message."""
         ...
@@ -53,12 +48,8 @@ class Carrier(Protocol):
         """Send a message, and return what the server answers in the same exchange, if the transport has such."""
         ...
 
-    def abort(self) -> None:
-        """Drop the connection without a word; ``receive`` then raises."""
-        ...
-
     async def close(self) -> None:
-        """Give back what the transport holds, at once. May be called after ``abort``."""
+        """Drop the connection, without a word and without waiting for the server."""
         ...
 
 

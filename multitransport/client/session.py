@@ -31,9 +31,10 @@ from multitransport.client.outbox import Outbox, Pending
 from multitransport.errors import Invalid, RequestError, request_error
 from multitransport.protocol.position import Position
 
-__all__ = ["BrokenMessage", "Hello", "Membership", "Session"]
+__all__ = ["BrokenMessage", "Hello", "Membership", "Session", "read_close"]
 
 _encode = msgspec.json.Encoder().encode
+_BROKEN = (msgspec.MsgspecError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
 _decode_lines = msgspec.json.Decoder(list[Any]).decode_lines
 
 
@@ -194,7 +195,7 @@ class Session:
                     if take is Session._welcome:
                         self._carrying = attach
                     take(self, frame, effects)
-        except (msgspec.MsgspecError, LookupError, TypeError, ValueError, RecursionError) as error:
+        except _BROKEN as error:
             raise BrokenMessage(f"{type(error).__name__}: {error}") from error
         return effects
 
@@ -317,9 +318,7 @@ class Session:
         effects.append(Ponged(float(frame[1])))
 
     def _close(self, frame: list[Any], effects: list[Effect]) -> None:
-        _, code, reason, *rest = frame
-        options = rest[0] if rest else {}
-        effects.append(Closed(int(code), str(reason), options.get("retry_after"), options.get("code")))
+        effects.append(_closed(frame))
 
     # How frames are put together
 
@@ -349,6 +348,20 @@ class Session:
             return _encode(elements)[1:-1]
         except (TypeError, ValueError, msgspec.EncodeError) as error:
             raise Invalid("invalid", f"cannot be encoded as JSON: {error}") from error
+
+
+def read_close(body: bytes) -> Closed | None:
+    """Return what a refusal says; None where it is not in this protocol, but from something before the server."""
+    try:
+        return next((_closed(frame) for frame in _decode_lines(body) if frame[0] == "close"), None)
+    except _BROKEN:
+        return None
+
+
+def _closed(frame: list[Any]) -> Closed:
+    _, code, reason, *rest = frame
+    options = rest[0] if rest else {}
+    return Closed(int(code), str(reason), options.get("retry_after"), options.get("code"))
 
 
 _TAKES: dict[str, Callable[[Session, list[Any], list[Effect]], None]] = {

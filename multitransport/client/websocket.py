@@ -47,8 +47,6 @@ class WebSocketConnector:
 class WebSocketCarrier:
     """An open WebSocket."""
 
-    silence_seconds: float | None = None
-
     def __init__(self, connection: ClientConnection, attach: int) -> None:
         self.attach = attach
         self._connection = connection
@@ -64,9 +62,6 @@ class WebSocketCarrier:
             await self._connection.send(message, text=True)
         except ConnectionClosed as error:
             raise self._lost(error.rcvd.code if error.rcvd else None, str(error)) from error
-
-    def abort(self) -> None:
-        self._connection.transport.abort()
 
     async def close(self) -> None:
         self._connection.transport.abort()

@@ -1,0 +1,62 @@
+"""HTTP requests of the protocol: a body of frames out, and what came of it in the client's own words."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import httpx
+
+from multitransport.client.carrier import TransportLost
+from multitransport.client.limits import MAX_RECEIVED_BYTES
+from multitransport.client.session import read_close
+
+__all__ = ["exchange", "open_stream", "translated"]
+
+_NDJSON = "application/x-ndjson"
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Raise TransportLost in place of what httpx raises."""
+    try:
+        yield
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        raise TransportLost(f"connecting: {error}", network=True) from error
+    except httpx.HTTPError as error:
+        raise TransportLost(f"{type(error).__name__}: {error}") from error
+
+
+async def open_stream(http: httpx.AsyncClient, url: str, body: bytes, accept: str) -> httpx.Response:
+    """Post frames and return the answer, which the caller closes. Raises TransportLost, also for a status but 200."""
+    request = http.build_request("POST", url, content=body, headers={"Content-Type": _NDJSON, "Accept": accept})
+    with translated():
+        response = await http.send(request, stream=True)
+        if response.status_code == httpx.codes.OK:
+            return response
+        try:
+            closed = read_close(await _read(response))
+        finally:
+            await response.aclose()
+    raise TransportLost(f"{url} answered {response.status_code}", closed=closed)
+
+
+async def exchange(http: httpx.AsyncClient, url: str, body: bytes) -> bytes:
+    """Post frames and return the message that answers them. Raises TransportLost."""
+    response = await open_stream(http, url, body, _NDJSON)
+    try:
+        with translated():
+            return await _read(response)
+    finally:
+        await response.aclose()
+
+
+async def _read(response: httpx.Response) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.aiter_bytes():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_RECEIVED_BYTES:
+            raise TransportLost(f"an answer of more than {MAX_RECEIVED_BYTES} bytes")
+    return b"".join(chunks)

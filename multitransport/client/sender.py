@@ -1,0 +1,42 @@
+"""What a client on SSE or polls sends: one request at a time, in the name of the stream or poll it belongs to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import httpx
+
+from multitransport.client.carrier import Greeting, TransportLost
+from multitransport.client.posting import exchange
+from multitransport.protocol.codes import CloseCode
+
+__all__ = ["Sender"]
+
+_STALE_PAUSES_SECONDS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)
+"""A send and the next poll may overtake each other, so that the server knows another attach than the send has."""
+
+
+class Sender:
+    """Posts messages to ``url``. ``attach`` tells in whose name."""
+
+    def __init__(self, http: httpx.AsyncClient, url: str, greeting: Greeting, attach: Callable[[], int]) -> None:
+        self._http = http
+        self._url = url
+        self._greeting = greeting
+        self._attach = attach
+
+    async def send(self, message: bytes) -> bytes:
+        """Send a message and return its answer. Raises TransportLost."""
+        for pause_seconds in _STALE_PAUSES_SECONDS:
+            try:
+                return await self._post(message)
+            except TransportLost as lost:
+                if lost.closed is None or lost.closed.code != CloseCode.STALE_ATTACH:
+                    raise
+            await asyncio.sleep(pause_seconds)
+        return await self._post(message)
+
+    async def _post(self, message: bytes) -> bytes:
+        hello = self._greeting.send_hello(self._attach())
+        return await exchange(self._http, self._url, hello + b"\n" + message)

@@ -1,0 +1,67 @@
+import type { TransportName } from "./api";
+import type { ServerFrame } from "./frames";
+import type { Link, Transport } from "./transport";
+
+/** What an attempt tells whoever made it. */
+export interface AttemptOwner {
+  hello(attempt: Attempt, wait?: number): string;
+  readonly lastAttach: number;
+  sendHello(attach: number): string;
+  heard(attempt: Attempt, frames: ServerFrame[]): void;
+  ended(attempt: Attempt, code?: number, reason?: string): void;
+}
+
+/** One attempt to carry the session, from its beginning to its end, with one deadline at a time. */
+export class Attempt implements Link {
+  attach = 0;
+  readonly startedMs = Date.now();
+  welcomedMs = 0;
+  provenMs = 0;
+  heardMs = 0;
+  pingedMs = 0;
+  probing = false;
+  ending = false;
+  transport: Transport | null = null;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    readonly name: TransportName,
+    readonly owner: AttemptOwner,
+  ) {}
+
+  hello(wait?: number): string {
+    const hello = this.owner.hello(this, wait);
+    this.attach = this.owner.lastAttach;
+    return hello;
+  }
+
+  sendHello(): string {
+    return this.owner.sendHello(this.attach);
+  }
+
+  heard(frames: ServerFrame[]): void {
+    this.owner.heard(this, frames);
+  }
+
+  ended(code?: number, reason?: string): void {
+    this.owner.ended(this, code, reason);
+  }
+
+  /** Call `then` after a while, in place of what was to be called before, with how late it is: a page that was asleep is late. */
+  within(ms: number, then: (lateMs: number) => void): void {
+    clearTimeout(this.#timer);
+    const dueMs = Date.now() + ms;
+    this.#timer = setTimeout(() => then(Date.now() - dueMs), ms);
+  }
+
+  ping(): void {
+    this.pingedMs = Date.now();
+    this.transport?.ping(JSON.stringify(["ping", this.pingedMs]));
+  }
+
+  stop(): void {
+    this.ending = true;
+    clearTimeout(this.#timer);
+    this.transport?.close();
+  }
+}

@@ -1,0 +1,35 @@
+import { exchange } from "./http";
+import { Sender } from "./sender";
+import type { Opener } from "./transport";
+
+/** How long a poll may be held. */
+export const HOLD_SECONDS = 25;
+const ANSWER_MS = 10_000;
+
+export const openPoll: Opener = (base, link) => {
+  const abort = new AbortController();
+  const sender = new Sender(`${base}send`, link, abort.signal);
+  let held: AbortController | undefined;
+  const poll = async () => {
+    // The first answer comes at once, so that the session is known to be carried.
+    for (let wait = 0; !abort.signal.aborted; wait = held?.signal.aborted ? 0 : HOLD_SECONDS) {
+      held = new AbortController();
+      const stop = () => held?.abort();
+      abort.signal.addEventListener("abort", stop, { once: true });
+      try {
+        const frames = await exchange(`${base}poll`, link.hello(wait), held.signal, wait * 1_000 + ANSWER_MS);
+        if (frames[0]?.[0] !== "welcome" && frames[0]?.[0] !== "close") throw new TypeError("not an answer to a poll");
+        if (!abort.signal.aborted) link.heard(frames);
+      } catch (error) {
+        if (!held.signal.aborted) throw error;
+      }
+      abort.signal.removeEventListener("abort", stop);
+    }
+  };
+  void poll().catch(() => link.ended());
+  return {
+    send: (lines) => sender.push(lines),
+    ping: () => held?.abort(),
+    close: () => abort.abort(),
+  };
+};

@@ -9,7 +9,8 @@ from multitransport.client.carrier import Carrier, Connector, TransportLost
 from multitransport.client.events import Closed, Effect, Pinged, Ponged, Publication, Welcomed
 from multitransport.client.fallback import Ended, Stage
 from multitransport.client.limits import ATTEMPT_SECONDS, POLL_SECONDS
-from multitransport.client.session import BrokenMessage, Session
+from multitransport.client.session import BYE, BrokenMessage, Session
+from multitransport.protocol.codes import CloseCode
 
 __all__ = ["Attachment"]
 
@@ -119,9 +120,14 @@ class Attachment:
             await self._working.wait()
             self._work.clear()
             while (message := self._session.upstream(carrier.attach)) is not None:
+                if message is BYE:
+                    # A further poll would begin a new session.
+                    self.pause()
                 answer = await carrier.send(message)
-                if answer:
+                if answer is not None:
                     self._take(answer, carrier)
+                    if message is BYE:
+                        raise TransportLost("bye", closed=Closed(CloseCode.BYE, "bye"))
 
     def _take(self, message: bytes, carrier: Carrier) -> None:
         self._heard_at = self._loop.time()

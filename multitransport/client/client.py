@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from multitransport.client.carrier import Connector
 from multitransport.client.connection import Connection, new_nonce
-from multitransport.client.events import Closed, Effect, Gap, Joined, Left, Outcome, Publication, Welcomed
+from multitransport.client.events import Closed, Effect, Gap, Joined, Left, Outcome, Publication
 from multitransport.client.limits import BYE_SECONDS
 from multitransport.client.room import Room
 from multitransport.client.session import Session
@@ -19,6 +20,8 @@ from multitransport.protocol.codes import CloseCode
 from multitransport.protocol.position import Position
 
 __all__ = ["Client", "Status"]
+
+_logger = logging.getLogger("multitransport.client")
 
 Status = Literal["connecting", "connected", "reconnecting", "closed"]
 
@@ -49,7 +52,6 @@ class Client:
         self._waiters: dict[int, asyncio.Future[Any]] = {}
         self._rooms: dict[str, Room] = {}
         self._running: asyncio.Task[None] | None = None
-        self._welcomes = 0
         self._end: MultiTransportError | None = None
 
     async def __aenter__(self) -> Self:
@@ -78,7 +80,7 @@ class Client:
             return "closed"
         if self._connection.attached.is_set():
             return "connected"
-        return "reconnecting" if self._welcomes else "connecting"
+        return "reconnecting" if self._connection.attachments else "connecting"
 
     @property
     def session_id(self) -> str | None:
@@ -100,7 +102,7 @@ class Client:
     @property
     def reconnects(self) -> int:
         """How many transports carried the session after the first, be it after a cut or by a switch."""
-        return max(0, self._welcomes - 1)
+        return max(0, self._connection.attachments - 1)
 
     # What there is to do
 
@@ -194,9 +196,14 @@ class Client:
     # What happens
 
     async def _run(self) -> None:
-        ended = await self._connection.run()
+        try:
+            ended = await self._connection.run()
+        except Exception as error:
+            _logger.exception("the client failed")
+            self._finish(ConnectionClosed(CloseCode.INTERNAL, f"the client failed: {error!r}"))
+            return
         closed = ended.closed or Closed(CloseCode.INTERNAL, ended.reason)
-        if closed.code == CloseCode.REFUSED and not self._welcomes:
+        if closed.code == CloseCode.REFUSED and not self._connection.attachments:
             self._finish(Refused(closed.error_code or "refused", closed.reason))
         else:
             self._finish(ConnectionClosed(closed.code, closed.reason))
@@ -207,8 +214,6 @@ class Client:
             await asyncio.wait({running, attached}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             attached.cancel()
-        if running.done():
-            running.result()
         self._check_open()
 
     def _check_open(self) -> None:
@@ -247,8 +252,6 @@ class Client:
             case Left():
                 if (room := self._rooms.pop(effect.room, None)) is not None:
                     room.end(effect.error)
-            case Welcomed():
-                self._welcomes += 1
             case _:
                 pass
 

@@ -38,6 +38,7 @@ class Connection:
     ) -> None:
         self.attachment: Attachment | None = None
         self.attached = asyncio.Event()
+        self.attachments = 0
         self._session = session
         self._connectors = connectors
         self._deliver = deliver
@@ -115,6 +116,7 @@ class Connection:
         attachment = self.attachment = self._attach(self._fallback.choice)
         try:
             if await attachment.welcomed:
+                self.attachments += 1
                 self.attached.set()
                 while not await self._until_ended(attachment):
                     attachment = self.attachment = await self._switch(attachment)
@@ -165,6 +167,7 @@ class Connection:
         winner, loser = former, candidate
         try:
             if await candidate.welcomed:
+                self.attachments += 1
                 winner, loser = candidate, former
         finally:
             await loser.end()

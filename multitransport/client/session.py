@@ -31,7 +31,10 @@ from multitransport.client.outbox import Outbox, Pending
 from multitransport.errors import Invalid, RequestError, request_error
 from multitransport.protocol.position import Position
 
-__all__ = ["BrokenMessage", "Hello", "Membership", "Session", "read_close"]
+__all__ = ["BYE", "BrokenMessage", "Hello", "Membership", "Session", "read_close"]
+
+BYE = b'["bye"]'
+"""The message that ends the session."""
 
 _encode = msgspec.json.Encoder().encode
 _BROKEN = (msgspec.MsgspecError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
@@ -159,7 +162,7 @@ class Session:
             return None
         if self._bye:
             self._bye = False
-            return b'["bye"]'
+            return BYE
         frames: list[bytes] = []
         size = 0
         limit = min(BATCH_BYTES, self.max_message_bytes // 2)

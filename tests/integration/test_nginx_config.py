@@ -11,7 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from quart import Quart
+from hypercorn.config import Config
+from quart import Quart, url_for
 
 from multitransport import MultiTransport, Session
 from multitransport.client import Publication, connect
@@ -38,10 +39,12 @@ http {{
 """
 
 
-def documented() -> str:
-    """Return the configuration that the how-to tells people to use."""
+def documented(language: str) -> str:
+    """Return what the how-to tells people to write in a language."""
     block: str
-    [block] = re.findall(r"^```nginx\n(.*?)^```", HOWTO.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    [block] = re.findall(
+        rf"^```{language}\n(.*?)^```", HOWTO.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
     return block
 
 
@@ -55,6 +58,7 @@ def application() -> tuple[Quart, MultiTransport]:
     app = Quart(__name__)
     app.secret_key = "a secret of the test"
     rt = MultiTransport(app)
+    exec(documented("python"), {"app": app})
 
     @rt.room("news/<name>", history=10)
     async def join_news(client: Session, name: str) -> None: ...
@@ -67,19 +71,22 @@ def application() -> tuple[Quart, MultiTransport]:
 
 
 @asynccontextmanager
-async def proxied(upstream: str, folder: Path) -> AsyncIterator[str]:
+async def proxied(upstream: str, folder: Path, prefix: str = "") -> AsyncIterator[str]:
     """Run nginx in front of a server as the how-to says, and give its origin."""
     assert NGINX is not None, "nginx is needed: see `make test`"
     own = free_port()
-    server = replaced(documented(), "listen 80;", f"listen 127.0.0.1:{own};")
+    server = replaced(documented("nginx"), "listen 80;", f"listen 127.0.0.1:{own};")
     server = replaced(server, "server 127.0.0.1:8000;", f"server {upstream.removeprefix('http://')};")
+    for path in ("/", "/realtime/"):
+        server = replaced(server, f"location {path} {{", f"location {prefix}{path} {{")
     file = folder / "nginx.conf"
     file.write_text(FRAME.format(folder=folder, server=server), encoding="utf-8")
     nginx = await asyncio.create_subprocess_exec(NGINX, "-e", "stderr", "-p", str(folder), "-c", str(file))
+    origin = f"http://127.0.0.1:{own}{prefix}"
     try:
         async with httpx.AsyncClient() as http:
-            await eventually(lambda: answers(http, f"http://127.0.0.1:{own}/realtime/health"))
-        yield f"http://127.0.0.1:{own}"
+            await eventually(lambda: answers(http, f"{origin}/realtime/health"))
+        yield origin
     finally:
         nginx.terminate()
         await nginx.wait()
@@ -111,6 +118,28 @@ async def test_every_transport_passes_at_once(transport: str, tmp_path: Path) ->
         assert client.reconnects == 0
 
 
+@pytest.mark.parametrize("transport", ["websocket", "sse", "poll"])
+async def test_every_transport_passes_below_a_path(transport: str, tmp_path: Path) -> None:
+    app, _ = application()
+
+    @app.get("/")
+    async def page() -> str:
+        return url_for("multitransport.client")
+
+    below = Config()
+    below.root_path = "/app"
+    async with (
+        serve(app, config=below) as upstream,
+        proxied(upstream, tmp_path, "/app") as origin,
+        connect(f"{origin}/realtime", transports=[transport]) as client,
+        httpx.AsyncClient() as http,
+    ):
+        assert await client.request("say", "hello") == 1
+        script = (await http.get(f"{origin}/")).text
+        assert script.startswith("/app/realtime/client.js")
+        assert (await http.get(httpx.URL(origin).join(script))).status_code == 200
+
+
 async def test_a_room_url_streams(tmp_path: Path) -> None:
     app, rt = application()
     async with serve(app) as upstream, proxied(upstream, tmp_path) as origin, asyncio.timeout(20):
@@ -130,3 +159,18 @@ async def test_a_page_of_another_site_is_refused(tmp_path: Path) -> None:
             headers = {"Origin": page, "Content-Type": "application/x-ndjson"}
             statuses[page] = (await http.post(url, content=hello, headers=headers)).status_code
         assert statuses == {origin: 200, "https://elsewhere.example": 403}
+
+
+async def test_the_visitors_address_gets_through(tmp_path: Path) -> None:
+    app, rt = application()
+    seen = []
+
+    @rt.on_connect
+    async def connected(client: Session) -> None:
+        seen.append(client.remote_addr)
+
+    async with serve(app) as upstream, proxied(upstream, tmp_path) as origin:
+        visitor = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
+        async with httpx.AsyncClient(transport=visitor) as http:
+            await http.get(f"{origin}/realtime/rooms/news/hall?wait=0", headers={"Accept": "application/json"})
+    assert seen == ["127.0.0.2"]

@@ -155,8 +155,7 @@ class Client:
 
     def position(self, room: str) -> Position | None:
         """Return the last position received in a room; None where it is not joined."""
-        membership = self._session.memberships.get(room)
-        return None if membership is None else membership.position
+        return self._session.position(room)
 
     async def use(self, *transports: str) -> None:
         """Use only these transports from now on, in this order, and move to the first while the present one still

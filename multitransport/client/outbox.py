@@ -24,6 +24,7 @@ class Pending:
     room: str | None = None
     seq: int = 0
     attach: int = 0
+    size: int = 0
 
     def encode(self) -> bytes:
         return b'["%b",%d,%b]' % (self.kind.encode(), self.seq, self.body)
@@ -48,9 +49,10 @@ class Outbox:
     def add(self, pending: Pending) -> None:
         """Keep a new frame. Raises QueueFull."""
         count = len(self._numbered) + self._unnumbered
-        if count >= MAX_UNSENT_FRAMES or self._bytes + len(pending.body) > MAX_UNSENT_BYTES:
+        pending.size = len(pending.body)
+        if count >= MAX_UNSENT_FRAMES or self._bytes + pending.size > MAX_UNSENT_BYTES:
             raise QueueFull(f"{count} frames of {self._bytes} bytes are waiting for their outcome")
-        self._bytes += len(pending.body)
+        self._bytes += pending.size
         self._unnumbered += 1
         self._queue.append(pending)
 
@@ -60,20 +62,23 @@ class Outbox:
             if pending.ticket == ticket and not pending.seq:
                 self._queue.remove(pending)
                 self._unnumbered -= 1
-                self._bytes -= len(pending.body)
+                self._bytes -= pending.size
                 return pending
         return None
 
-    def unnumbered(self) -> set[int]:
-        """Return the tickets of the frames that were never sent."""
-        return {pending.ticket for pending in self._queue if not pending.seq}
+    def sent_tickets(self) -> set[int]:
+        """Return the tickets of the frames that were sent."""
+        return {pending.ticket for pending in self._numbered.values()}
 
-    def next(self, attach: int) -> Pending | None:
-        """Return the next frame to give to the transport with this attach, numbered; None where there is none or the
-        window is full.
+    def next(self, attach: int, most_bytes: int) -> Pending | None:
+        """Return the next frame to give to the transport with this attach, numbered.
+
+        None where there is none, where it is larger, or where the window is full.
         """
         while self._queue:
             pending = self._queue[0]
+            if pending.size > most_bytes:
+                return None
             if not pending.seq:
                 if self._next_seq > self.received + self.window:
                     return None
@@ -91,7 +96,7 @@ class Outbox:
         """Note the outcome of one seq; None where it is a repeat."""
         pending = self._numbered.pop(seq, None)
         if pending is not None:
-            self._bytes -= len(pending.body)
+            self._bytes -= pending.size
         return pending
 
     def acknowledged(self, through: int) -> list[Pending]:
@@ -113,10 +118,18 @@ class Outbox:
             self._queue.extendleft(reversed(lost))
 
     def restart(self) -> list[Pending]:
-        """Begin a new session: number from 1, and return the frames whose outcome only the former session knew."""
+        """Begin a new session: number from 1, and return the frames that only the former session knew."""
         lost = list(self._numbered.values())
         self._queue = deque(pending for pending in self._queue if not pending.seq)
-        self._bytes -= sum(len(pending.body) for pending in lost)
+        self._bytes -= sum(pending.size for pending in lost)
         self._numbered.clear()
         self._next_seq = 1
         return lost
+
+    def put_back(self, frames: list[Pending]) -> None:
+        """Send frames of the former session again, before all others."""
+        for pending in reversed(frames):
+            pending.seq = pending.attach = 0
+            self._bytes += pending.size
+            self._unnumbered += 1
+            self._queue.appendleft(pending)

@@ -8,7 +8,6 @@ and the highest that was welcomed counts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,23 +17,24 @@ from multitransport.client.events import (
     Closed,
     Effect,
     Gap,
-    Joined,
-    Left,
     Outcome,
     Pinged,
     Ponged,
-    Publication,
     Welcomed,
 )
-from multitransport.client.limits import BATCH_BYTES
+from multitransport.client.limits import BATCH_BYTES, MAX_UNSENT_BYTES
+from multitransport.client.memberships import Memberships
 from multitransport.client.outbox import Outbox, Pending
 from multitransport.errors import Invalid, RequestError, request_error
 from multitransport.protocol.position import Position
 
-__all__ = ["BYE", "BrokenMessage", "Hello", "Membership", "Session", "read_close"]
+__all__ = ["BYE", "BrokenMessage", "Hello", "Session", "read_close"]
 
 BYE = b'["bye"]'
 """The message that ends the session."""
+
+_ROOM_FOR_HELLO = 4096
+"""What a message of the largest size leaves for the hello, acks and pongs that go with it."""
 
 _encode = msgspec.json.Encoder().encode
 _BROKEN = (msgspec.MsgspecError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
@@ -52,24 +52,6 @@ class Hello(NamedTuple):
     frame: bytes
 
 
-@dataclass(slots=True, eq=False)
-class Membership:
-    """A room the program wants to be in. ``position`` is where its next publication follows, None until joined."""
-
-    room: str
-    history: int | None
-    position: Position | None
-    ticket: int | None
-    joined: bool = False
-    asked: Position | None = None
-    hello: int = 0
-
-    def options(self) -> dict[str, Any]:
-        if self.position is not None:
-            return {"position": self.position}
-        return {} if self.history is None else {"history": self.history}
-
-
 class Session:
     """One session, over any number of transports. ``nonce`` is 22 to 64 characters ``A-Z a-z 0-9 _ -`` with 128 random
     bits.
@@ -81,12 +63,12 @@ class Session:
         self.ping_seconds = 25.0
         self.grace_seconds = 10.0
         self.max_message_bytes = 1 << 20
-        self.memberships: dict[str, Membership] = {}
         self._nonce = nonce
         self._auth = None if auth is None else Raw(_encode(auth))
         self._token: str | None = None
         self._carrying = 0
         self._outbox = Outbox()
+        self._memberships = Memberships()
         self._told = 0
         self._pong: float | None = None
         self._ping: float | None = None
@@ -105,18 +87,23 @@ class Session:
     def join(self, ticket: int, room: str, history: int | None = None, position: Position | None = None) -> None:
         """Be in this room from now on, whatever becomes of the transport. Raises QueueFull."""
         self._add(Pending(ticket, "join", self._body(room), room=room))
-        self.memberships[room] = Membership(room, history, position, ticket)
+        self._memberships.add(room, history, position, ticket)
 
     def leave(self, ticket: int, room: str) -> None:
         """Be in this room no more. Raises QueueFull."""
         self._add(Pending(ticket, "leave", self._body(room), room=room))
-        membership = self.memberships.pop(room, None)
+        membership = self._memberships.remove(room)
         if membership is not None and membership.ticket is not None:
             self._outbox.withdraw(membership.ticket)
 
     def withdraw(self, ticket: int) -> bool:
         """Take back a frame; False where it was sent, so that it may be carried out all the same."""
         return self._outbox.withdraw(ticket) is not None
+
+    def position(self, room: str) -> Position | None:
+        """Return the last position received in a room; None where it is not joined."""
+        membership = self._memberships.get(room)
+        return None if membership is None else membership.position
 
     def ping(self, t: float) -> None:
         """Ask for a ``Ponged(t)``."""
@@ -135,14 +122,7 @@ class Session:
     def hello(self, wait_seconds: float | None = None) -> Hello:
         """Return the first frame of a new attempt to carry the session."""
         self.attach += 1
-        rooms: dict[str, Any] = {}
-        unsent = self._outbox.unnumbered()
-        for name, membership in self.memberships.items():
-            # A join that was sent and is open is repeated where it did not arrive, and its room is in the
-            # record where it did.
-            if membership.joined or membership.ticket in unsent:
-                membership.hello, membership.asked = self.attach, membership.position
-                rooms[name] = membership.options()
+        rooms = self._memberships.name(self.attach, self._outbox.sent_tickets())
         options = self._hello_options(self.attach)
         if self._auth is not None:
             options["auth"] = self._auth
@@ -165,8 +145,12 @@ class Session:
             return BYE
         frames: list[bytes] = []
         size = 0
-        limit = min(BATCH_BYTES, self.max_message_bytes // 2)
-        while size < limit and (pending := self._outbox.next(attach)) is not None:
+        most = self.max_message_bytes - _ROOM_FOR_HELLO // 2
+        while size < BATCH_BYTES:
+            # One that is too large by itself is the server's to refuse; kept back it would stop all others in silence.
+            pending = self._outbox.next(attach, most - size if frames else MAX_UNSENT_BYTES)
+            if pending is None:
+                break
             if pending.kind == "join":
                 pending.body = self._join_body(pending)
             frames.append(pending.encode())
@@ -193,7 +177,7 @@ class Session:
             for frame in _decode_lines(message):
                 kind = frame[0]
                 if kind == "pub":
-                    self._publication(frame, effects)
+                    self._memberships.published(frame, effects)
                 elif (take := _TAKES.get(kind)) is not None:
                     if take is Session._welcome:
                         self._carrying = attach
@@ -201,16 +185,6 @@ class Session:
         except _BROKEN as error:
             raise BrokenMessage(f"{type(error).__name__}: {error}") from error
         return effects
-
-    def _publication(self, frame: list[Any], effects: list[Effect]) -> None:
-        _, room, offset, event, data, *rest = frame
-        membership = self.memberships.get(room)
-        if membership is None or not membership.joined or membership.position is None:
-            return
-        epoch, last = membership.position
-        if offset > last:
-            membership.position = position = Position(epoch, offset)
-            effects.append(Publication(room, event, data, position, rest[0].get("from") if rest else None))
 
     def _welcome(self, frame: list[Any], effects: list[Effect]) -> None:
         options = frame[1]
@@ -223,42 +197,33 @@ class Session:
         if not resumed:
             self._restart(effects)
         self._outbox.repeat_above(int(options["seq"]), self._carrying)
-        for membership in self.memberships.values():
-            if membership.hello == self._carrying and not membership.joined and membership.ticket is not None:
-                self._outbox.withdraw(membership.ticket)
+        for ticket in self._memberships.named(self._carrying):
+            self._outbox.withdraw(ticket)
         effects.append(Welcomed(resumed))
 
     def _restart(self, effects: list[Effect]) -> None:
+        """The server knows nothing of the former session: what was sent is lost, but joins are asked for again."""
         self._told = 0
+        joins = []
         for pending in self._outbox.restart():
-            membership = None if pending.room is None else self.memberships.get(pending.room)
-            if pending.kind == "leave":
+            if pending.kind == "join" and self._memberships.by_ticket(pending.room, pending.ticket) is not None:
+                joins.append(pending)
+            elif pending.kind == "leave":
                 effects.append(Outcome(pending.ticket))
             elif pending.kind != "join":
                 error = request_error("outcome_unknown", "the session was lost before the answer came")
                 effects.append(Outcome(pending.ticket, error=error))
-            elif membership is not None and membership.ticket == pending.ticket:
-                self._add(Pending(pending.ticket, "join", pending.body, room=pending.room))
+        self._outbox.put_back(joins)
 
     def _joined(self, frame: list[Any], effects: list[Effect]) -> None:
         _, seq, room, (epoch, offset), options, *_ = frame
-        membership = self.memberships.get(room)
-        if seq is not None:
+        if seq is None:
+            membership = self._memberships.get(room)
+        else:
             pending = self._outbox.answered(seq)
-            if pending is None or membership is None or membership.ticket != pending.ticket:
-                return
-        if membership is None:
-            return
-        position = Position(str(epoch), int(offset))
-        ticket, membership.ticket, membership.joined = membership.ticket, None, True
-        asked, former = membership.asked, membership.position
-        # What an older transport delivered while this answer was under way may have moved the position beyond it.
-        ahead = former is not None and former.epoch == position.epoch and former.offset > position.offset
-        if not ahead or (asked is not None and asked.offset > position.offset):
-            membership.position = position
-        effects.append(Joined(room, ticket))
-        if not options["recovered"] and (asked is not None or "lost" in options):
-            effects.append(Gap(room, position, options.get("lost")))
+            membership = None if pending is None else self._memberships.by_ticket(room, pending.ticket)
+        if membership is not None:
+            self._memberships.joined(membership, Position(str(epoch), int(offset)), options, effects)
 
     def _left(self, frame: list[Any], effects: list[Effect]) -> None:
         _, seq, room, *why = frame
@@ -266,21 +231,18 @@ class Session:
             if (pending := self._outbox.answered(seq)) is not None:
                 effects.append(Outcome(pending.ticket))
             return
-        membership = self.memberships.pop(room, None)
-        if membership is not None:
-            error = request_error(str(why[0]), str(why[1]) if len(why) > 1 else "") if why and why[0] else None
-            effects.append(Left(room, membership.ticket, error))
+        error = request_error(str(why[0]), str(why[1]) if len(why) > 1 else "") if why and why[0] else None
+        self._memberships.left(room, error, effects)
 
     def _at(self, frame: list[Any], effects: list[Effect]) -> None:
         _, room, (epoch, offset), *_ = frame
-        if (membership := self.memberships.get(room)) is not None and membership.joined:
-            membership.position = Position(str(epoch), int(offset))
+        self._memberships.moved(room, Position(str(epoch), int(offset)))
 
     def _gap(self, frame: list[Any], effects: list[Effect]) -> None:
         _, room, (epoch, offset), lost, *_ = frame
-        if (membership := self.memberships.get(room)) is not None and membership.joined:
-            membership.position = Position(str(epoch), int(offset))
-            effects.append(Gap(room, membership.position, lost))
+        position = Position(str(epoch), int(offset))
+        if self._memberships.moved(room, position):
+            effects.append(Gap(room, position, lost))
 
     def _reply(self, frame: list[Any], effects: list[Effect]) -> None:
         _, seq, data, *_ = frame
@@ -289,29 +251,24 @@ class Session:
 
     def _error(self, frame: list[Any], effects: list[Effect]) -> None:
         _, seq, code, message, *_ = frame
-        pending = None if seq is None else self._outbox.answered(seq)
-        if pending is None:
-            return
-        error = request_error(str(code), str(message))
-        if pending.kind == "join":
-            self._not_joined(pending, error, effects)
-        elif pending.kind == "leave":
-            effects.append(Outcome(pending.ticket))
-        else:
-            effects.append(Outcome(pending.ticket, error=error))
-
-    def _not_joined(self, pending: Pending, error: RequestError, effects: list[Effect]) -> None:
-        membership = self.memberships.get(pending.room or "")
-        if membership is not None and membership.ticket == pending.ticket:
-            del self.memberships[membership.room]
-            effects.append(Left(membership.room, pending.ticket, error))
+        if seq is not None and (pending := self._outbox.answered(seq)) is not None:
+            self._failed(pending, request_error(str(code), str(message)), effects)
 
     def _ack(self, frame: list[Any], effects: list[Effect]) -> None:
         for pending in self._outbox.acknowledged(frame[1]):
             if pending.kind == "join":
-                self._not_joined(pending, request_error("outcome_unknown", "the answer to the join is lost"), effects)
+                self._failed(pending, request_error("outcome_unknown", "the answer to the join is lost"), effects)
             else:
                 effects.append(Outcome(pending.ticket))
+
+    def _failed(self, pending: Pending, error: RequestError, effects: list[Effect]) -> None:
+        if pending.kind == "join":
+            membership = self._memberships.by_ticket(pending.room, pending.ticket)
+            if membership is not None:
+                self._memberships.left(membership.room, error, effects)
+        else:
+            # Not to be in a room is what a leave is for.
+            effects.append(Outcome(pending.ticket, error=None if pending.kind == "leave" else error))
 
     def _take_ping(self, frame: list[Any], effects: list[Effect]) -> None:
         self._pong = frame[1]
@@ -333,15 +290,11 @@ class Session:
         return options
 
     def _join_body(self, pending: Pending) -> bytes:
-        membership = self.memberships.get(pending.room or "")
-        if membership is None or membership.ticket != pending.ticket:
-            return self._body(pending.room)
-        membership.asked = membership.position
-        return self._body(pending.room, membership.options())
+        membership = self._memberships.by_ticket(pending.room, pending.ticket)
+        return self._body(pending.room) if membership is None else self._body(pending.room, membership.ask())
 
     def _add(self, pending: Pending) -> None:
-        # The room left over is for the brackets, the kind and the seq, and on an HTTP request for hello.
-        if len(pending.body) > self.max_message_bytes - 4096:
+        if len(pending.body) > self.max_message_bytes - _ROOM_FOR_HELLO:
             raise Invalid("invalid", f"a frame of {len(pending.body)} bytes is more than the server takes")
         self._outbox.add(pending)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
 __all__ = ["eventually"]
 
@@ -22,7 +22,7 @@ async def eventually(condition: Callable[[], Awaitable[T]], within_seconds: floa
 async def eventually(condition: Callable[[], T], within_seconds: float = 5.0) -> T: ...
 
 
-async def eventually(condition: Callable[[], T | Awaitable[T]], within_seconds: float = 5.0) -> T:
+async def eventually(condition: Callable[[], Any], within_seconds: float = 5.0) -> Any:
     """Call ``condition``, plain or async, until what it returns is true, and return that.
 
     Raises AssertionError, with the last value, where that does not come about in time.
@@ -30,8 +30,9 @@ async def eventually(condition: Callable[[], T | Awaitable[T]], within_seconds: 
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within_seconds
     while True:
-        result = condition()
-        value = await result if inspect.isawaitable(result) else result
+        value = condition()
+        if inspect.isawaitable(value):
+            value = await value
         if value:
             return value
         if loop.time() >= deadline:

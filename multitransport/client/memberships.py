@@ -1,0 +1,121 @@
+"""The rooms a client wants to be in, and how far it has read each: no I/O, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from multitransport.client.events import Effect, Gap, Joined, Left, Publication
+from multitransport.errors import RequestError
+from multitransport.protocol.position import Position
+
+__all__ = ["Membership", "Memberships"]
+
+
+@dataclass(slots=True, eq=False)
+class Membership:
+    """A room the program wants to be in.
+
+    ``position`` is the last one received, ``asked`` the one last sent to the server. ``ticket`` is that of the join
+    until it is answered; ``hello`` is the attach of the hello that named the room last.
+    """
+
+    room: str
+    history: int | None
+    position: Position | None
+    ticket: int | None
+    joined: bool = False
+    asked: Position | None = None
+    hello: int = 0
+
+    def ask(self) -> dict[str, Any]:
+        """Return the options of a join, or of the room in a hello."""
+        self.asked = self.position
+        if self.position is not None:
+            return {"position": self.position}
+        return {} if self.history is None else {"history": self.history}
+
+
+class Memberships:
+    """The memberships by room. What frames mean for them is appended to ``effects``."""
+
+    def __init__(self) -> None:
+        self._by_room: dict[str, Membership] = {}
+
+    def add(self, room: str, history: int | None, position: Position | None, ticket: int) -> None:
+        """Want to be in a room; the join has this ticket."""
+        self._by_room[room] = Membership(room, history, position, ticket)
+
+    def remove(self, room: str) -> Membership | None:
+        """Want to be in a room no more."""
+        return self._by_room.pop(room, None)
+
+    def get(self, room: str | None) -> Membership | None:
+        """Return the membership of a room."""
+        return None if room is None else self._by_room.get(room)
+
+    def by_ticket(self, room: str | None, ticket: int) -> Membership | None:
+        """Return the membership of a room if this join is the one it waits for."""
+        membership = self.get(room)
+        return membership if membership is not None and membership.ticket == ticket else None
+
+    def name(self, attach: int, sent: Collection[int]) -> dict[str, dict[str, Any]]:
+        """Return the rooms of the hello with this attach.
+
+        One whose join is among those ``sent`` is left out: that is repeated where it did not arrive, and its room is
+        in the server's record where it did.
+        """
+        rooms = {}
+        for room, membership in self._by_room.items():
+            if membership.ticket is None or membership.ticket not in sent:
+                membership.hello = attach
+                rooms[room] = membership.ask()
+        return rooms
+
+    def named(self, attach: int) -> list[int]:
+        """Return the tickets of the joins that the hello with this attach has made superfluous."""
+        return [
+            membership.ticket
+            for membership in self._by_room.values()
+            if membership.ticket is not None and membership.hello == attach
+        ]
+
+    def published(self, frame: list[Any], effects: list[Effect]) -> None:
+        """Take a ``pub`` frame."""
+        _, room, offset, event, data, *rest = frame
+        membership = self._by_room.get(room)
+        if membership is None or not membership.joined or membership.position is None:
+            return
+        epoch, last = membership.position
+        if offset > last:
+            membership.position = position = Position(epoch, offset)
+            effects.append(Publication(room, event, data, position, rest[0].get("from") if rest else None))
+
+    def joined(
+        self, membership: Membership, position: Position, options: dict[str, Any], effects: list[Effect]
+    ) -> None:
+        """Take what a ``joined`` frame says of this membership."""
+        asked, former = membership.asked, membership.position
+        # What an older transport delivered while this answer was under way may have moved the position beyond it.
+        ahead = former is not None and former.epoch == position.epoch and former.offset > position.offset
+        if not ahead or (asked is not None and asked.offset > position.offset):
+            membership.position = position
+        effects.append(Joined(membership.room, membership.ticket))
+        membership.ticket, membership.joined = None, True
+        if not options["recovered"]:
+            effects.append(Gap(membership.room, position, options.get("lost")))
+
+    def left(self, room: str, error: RequestError | None, effects: list[Effect]) -> None:
+        """The server has ended a membership, or refused to begin it."""
+        membership = self._by_room.pop(room, None)
+        if membership is not None:
+            effects.append(Left(room, membership.ticket, error))
+
+    def moved(self, room: str, position: Position) -> bool:
+        """Move on to a position; False where the room is not joined."""
+        membership = self._by_room.get(room)
+        if membership is None or not membership.joined:
+            return False
+        membership.position = position
+        return True

@@ -16,6 +16,7 @@ _KINDS = frozenset(frame.__struct_config__.tag for frame in ClientFrame.__args__
 
 _decode_frame: Callable[[str], ClientFrame] = msgspec.json.Decoder(ClientFrame).decode
 _decode_any = msgspec.json.Decoder(list[Any]).decode
+_check_syntax = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class BadMessage(Exception):
@@ -38,9 +39,7 @@ def decode_message(message: str | bytes) -> list[ClientFrame | Malformed]:
     """
     try:
         text = message if isinstance(message, str) else message.decode()
-        # A bare CR is white space to JSON but ends a line in an event stream, where this data may travel on.
-        lines = text.replace("\r", " ").split("\n")
-        frames = [_decode_line(line) for line in lines if line and not line.isspace()]
+        frames = [_decode_line(line) for line in text.split("\n") if line and not line.isspace()]
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise BadMessage(str(error)) from None
     if not frames:
@@ -49,6 +48,11 @@ def decode_message(message: str | bytes) -> list[ClientFrame | Malformed]:
 
 
 def _decode_line(line: str) -> ClientFrame | Malformed:
+    if "\r" in line:
+        # It is white space to JSON but ends a line in an event stream, where this data may travel on. In a string it is
+        # not allowed, and must not become allowed here.
+        _check_syntax(line)
+        line = line.replace("\r", " ")
     try:
         return _decode_frame(line)
     except msgspec.ValidationError as error:
@@ -58,8 +62,10 @@ def _decode_line(line: str) -> ClientFrame | Malformed:
 def _blame(elements: list[Any], message: str) -> Malformed:
     """Say of a decoded array, no valid frame, whose seq it spoils."""
     kind = elements[0] if elements else None
-    if not isinstance(kind, str) or kind not in _KINDS:
-        return Malformed(ErrorCode.UNKNOWN_KIND, f"there is no kind of frame {str(kind)[:64]!r}")
+    if not isinstance(kind, str):
+        return Malformed(ErrorCode.BAD_FRAME, "a frame begins with its kind, a string")
+    if kind not in _KINDS:
+        return Malformed(ErrorCode.UNKNOWN_KIND, f"there is no kind of frame {kind[:64]!r}")
     seq: int | None = None
     if kind in SEQUENCED and len(elements) > 1:
         try:

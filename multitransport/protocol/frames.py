@@ -32,7 +32,7 @@ __all__ = [
 Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 Seq = Annotated[int, Meta(ge=1, le=MAX_COUNT)]
 Event = Annotated[str, Meta(min_length=1, max_length=255)]
-Nonce = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{22,64}$")]
+Nonce = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{22,64}\Z")]
 
 encode = msgspec.json.Encoder().encode
 """Encode one server frame, given as a sequence; bytes without newlines."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-__all__ = ["listen", "url_of"]
+__all__ = ["forget", "listen", "url_of"]
 
 _MOST_PORTS = 65_535
 
@@ -23,7 +23,8 @@ def listen(bind: str, backlog: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=backlog)
     except OSError as error:
-        raise click.ClickException(f"cannot listen on {bind}: {error.strerror or error}") from None
+        reason = (error.strerror or str(error)).partition(" (while")[0]
+        raise click.ClickException(f"cannot listen on {bind}: {reason}") from None
 
 
 def _host_and_port(bind: str) -> tuple[str, int]:
@@ -47,10 +48,16 @@ def _listen_at_path(path: Path, backlog: int) -> socket.socket:
     return listener
 
 
+def forget(listener_url: str) -> None:
+    """Remove the path of a listening socket, if it has one."""
+    if listener_url.startswith("unix:"):
+        Path(listener_url.removeprefix("unix:")).unlink(missing_ok=True)
+
+
 def url_of(listener: socket.socket) -> str:
     """Return what to open in a browser, else the path of the socket."""
     address = listener.getsockname()
     if isinstance(address, str):
         return f"unix:{address}"
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0])  # noqa: S104 - compared with, not listened on
-    return f"http://[{host}]:{address[1]}" if ":" in host else f"http://{host}:{address[1]}"
+    return f"http://[{host}]:{address[1]}" if listener.family == socket.AF_INET6 else f"http://{host}:{address[1]}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import metadata
-
 import click
 
 from multitransport.cli.run import run
@@ -12,7 +10,7 @@ __all__ = ["main"]
 
 
 @click.group()
-@click.version_option(metadata.version("multitransport"), package_name="multitransport")
+@click.version_option(package_name="multitransport")
 def main() -> None:
     """Serve applications with multitransport."""
 

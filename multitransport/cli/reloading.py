@@ -44,8 +44,8 @@ class Lifeline:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def run_reloading(listener: socket.socket, *, grace_seconds: float) -> int:
-    """Run this very command as often as a file changes, until a signal; return the exit code. A second signal kills."""
+def run_reloading(listener: socket.socket, *, grace_seconds: float) -> None:
+    """Run this very command as often as a file changes, until a signal. A second signal kills."""
     if sys.platform == "win32":
         raise click.ClickException("--reload hands a socket to a new process, which Windows cannot")
     stop = threading.Event()
@@ -59,7 +59,6 @@ def run_reloading(listener: socket.socket, *, grace_seconds: float) -> int:
         seen = _wait_for_change(seen, stop, server)
         server.end()
     os.close(write_end)
-    return 0
 
 
 def _wait_for_change(seen: dict[str, int], stop: threading.Event, server: _ReloadedServer) -> dict[str, int]:

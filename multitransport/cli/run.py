@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+import socket
 from collections.abc import Callable
-from importlib import import_module, metadata
+from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 import click
 
-from multitransport.cli.listening import listen, url_of
+from multitransport.cli.listening import forget, listen, url_of
 from multitransport.cli.loading import load_app
 from multitransport.cli.reloading import Lifeline, run_reloading
 from multitransport.cli.serving import Server, leave_deflate_off
@@ -42,25 +44,43 @@ __all__ = ["run"]
 @click.option("--backlog", default=2048, show_default=True, help="How many connections may wait to be accepted.")
 @click.option("--uvloop/--no-uvloop", "uvloop", default=None, help="Use uvloop; by default where it is installed.")
 @click.option("--access-log", is_flag=True, help="Log requests to standard output.")
-def run(
-    app: str, *, host: str, port: int, bind: str | None, reloading: bool, deflate: bool, grace: float, root_path: str,
-    backlog: int, uvloop: bool | None, access_log: bool,
-) -> None:  # fmt: skip
+def run(app: str, *, host: str, port: int, bind: str | None, reloading: bool, **options: Any) -> None:
     """Serve the ASGI application APP of MODULE, or what `MODULE:factory()` returns, by Hypercorn.
 
     It is one process; Ctrl-C or SIGTERM tells every session to come back, and ends it within the grace. A second one
     ends it at once.
     """
     lifeline = Lifeline.of_this_process()
-    listener = lifeline.listener if lifeline else listen(bind or _address(host, port), backlog)
-    if reloading and lifeline is None:
-        sys.exit(run_reloading(listener, grace_seconds=grace))
+    if lifeline is not None:
+        _serve(app, lifeline.listener, **options)
+        return
+    listener = listen(bind or _address(host, port), options["backlog"])
+    url = url_of(listener)
+    try:
+        if reloading:
+            run_reloading(listener, grace_seconds=options["grace"])
+        else:
+            _serve(app, listener, **options)
+    finally:
+        forget(url)
+
+
+def _serve(
+    target: str,
+    listener: socket.socket,
+    *,
+    deflate: bool,
+    grace: float,
+    root_path: str,
+    backlog: int,
+    uvloop: bool | None,
+    access_log: bool,
+) -> None:
     loop_factory = _loop_factory(uvloop)
     if not deflate:
         leave_deflate_off()
-    server = Server(
-        load_app(app), listener, grace_seconds=grace, announce=_announcement(app, url_of(listener) + root_path)
-    )
+    announcement = f"{target} is served on {url_of(listener)}{root_path} (Ctrl-C stops it)"
+    server = Server(load_app(target), listener, grace_seconds=grace, announce=partial(click.echo, announcement))
     server.config.backlog = backlog
     server.config.root_path = root_path
     server.config.accesslog = "-" if access_log else None
@@ -70,12 +90,6 @@ def run(
 
 def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _announcement(app: str, url: str) -> Callable[[], None]:
-    return lambda: click.echo(
-        f"multitransport {metadata.version('multitransport')} serves {app} on {url} (Ctrl-C stops it)"
-    )
 
 
 def _loop_factory(wanted: bool | None) -> Callable[[], asyncio.AbstractEventLoop] | None:

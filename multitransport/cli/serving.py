@@ -12,12 +12,12 @@ from typing import Any
 
 import click
 import hypercorn.asyncio
-import hypercorn.protocol.ws_stream
 from hypercorn.config import Config
+from hypercorn.protocol import ws_stream
 from hypercorn.utils import LifespanFailureError, LifespanTimeoutError
 
 from multitransport.quart.serving import drain_all
-from multitransport.transports.asgi import aborter
+from multitransport.transports.asgi import Connection
 
 __all__ = ["Server"]
 
@@ -39,7 +39,7 @@ class Server:
         self._grace_seconds = grace_seconds
         self._stop = asyncio.Event()
         self._signalled = False
-        self._aborts: set[Callable[[], None]] = set()
+        self._open: set[Connection] = set()
 
     async def serve(self) -> None:
         """Serve until SIGINT or SIGTERM.
@@ -68,8 +68,7 @@ class Server:
             os._exit(1)
         self._signalled = True
         loop.call_soon_threadsafe(self._stop.set)
-        # A view may block a thread for ever, and the interpreter would wait for it.
-        last_resort = threading.Timer(self._grace_seconds + _LAST_RESORT_SECONDS, os._exit, (1,))
+        last_resort = threading.Timer(self._grace_seconds + _LAST_RESORT_SECONDS, _exit_without_threads)
         last_resort.daemon = True
         last_resort.start()
 
@@ -83,20 +82,26 @@ class Server:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        abort = aborter(scope, send)
-        self._aborts.add(abort)
+        connection = Connection(scope, send)
+        self._open.add(connection)
         try:
             await self._app(scope, receive, send)
         finally:
-            self._aborts.discard(abort)
+            self._open.discard(connection)
 
     def _abort_open(self) -> None:
         """Abort what a client or a view holds open; from Python 3.12.1 on Hypercorn would wait for it without end."""
-        for abort in self._aborts:
-            abort()
+        for connection in self._open:
+            connection.abort()
+
+
+def _exit_without_threads() -> None:
+    """End the process though a view still blocks a thread, for which the interpreter would wait."""
+    click.echo("something still runs and is cut off", err=True)
+    os._exit(1)
 
 
 def leave_deflate_off() -> None:
     """Keep Hypercorn, which has no setting for it, from negotiating permessage-deflate: 90 kB more for each client."""
-    if hasattr(hypercorn.protocol.ws_stream, "server_extensions_handshake"):
-        hypercorn.protocol.ws_stream.server_extensions_handshake = lambda *_: None
+    if hasattr(ws_stream, "server_extensions_handshake"):
+        setattr(ws_stream, "server_extensions_handshake", lambda *_: None)  # noqa: B010 - it is not Hypercorn's to export

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from quart import Quart, current_app, has_app_context
+from quart.typing import TestClientProtocol
 
 from multitransport.errors import BrokerUnavailable, ConfigurationError, MultiTransportError
 from multitransport.node.declarations import Declarations
 from multitransport.protocol.position import Position
 from multitransport.quart.pages import add_endpoints, script_tags
 from multitransport.quart.serving import Running, Serving
+
+if TYPE_CHECKING:
+    from multitransport.client import Client
 
 __all__ = ["MultiTransport"]
 
@@ -83,6 +89,42 @@ class MultiTransport(Declarations):
             publication.cancel()
             raise BrokerUnavailable(f"publishing to {room!r} took longer than {timeout_seconds} seconds") from None
 
+    @asynccontextmanager
+    async def test_client(
+        self,
+        app: Quart | None = None,
+        *,
+        user: str | None = None,
+        cookies: Mapping[str, str] | TestClientProtocol | None = None,
+        headers: Mapping[str, str] | None = None,
+        auth: Any = None,
+        transport: str | Sequence[str] = "websocket",
+    ) -> AsyncGenerator[Client]:
+        """Give a connected client of the application, in this process and without sockets, for its own tests.
+
+        ``app`` may be left out where there is only one. ``cookies`` are a mapping, or those of a Quart test client that
+        has logged in, say. With a ``user`` the connect check is not run: the session is that user's. The application's
+        lifespan is run unless it runs already. Needs ``multitransport[client]``.
+
+        Raises ConnectionClosed where the connect check refuses.
+        """
+        from multitransport.testing.asgi import connect_asgi  # noqa: PLC0415 - what it needs is optional
+
+        app = app or self._only_app()
+        serving: Serving = app.extensions[EXTENSION]
+        sent = cookies if cookies is None or isinstance(cookies, Mapping) else _cookies_of(cookies)
+        asgi_app: Any = app  # Quart's types of ASGI are TypedDicts
+        options = {"user": user, "cookies": sent, "headers": headers, "auth": auth, "transport": transport}
+        lifespan = app.test_app() if serving.running is None else nullcontext()
+        async with lifespan, connect_asgi(asgi_app, serving.prefix, **options) as client:
+            yield client
+
+    def _only_app(self) -> Quart:
+        apps = list(self._apps)
+        if len(apps) != 1:
+            raise MultiTransportError(f"this MultiTransport belongs to {len(apps)} applications: name the one to test")
+        return apps[0]
+
     def _running(self) -> Running:
         servings: list[Serving] = [app.extensions[EXTENSION] for app in self._apps]
         if has_app_context() and current_app.extensions.get(EXTENSION) in servings:
@@ -97,6 +139,10 @@ class MultiTransport(Declarations):
                 "several applications run: publish within the context of one, `async with app.app_context()`"
             )
         return running[0]
+
+
+def _cookies_of(client: TestClientProtocol) -> dict[str, str]:
+    return {cookie.name: cookie.value or "" for cookie in client.cookie_jar or ()}
 
 
 def _current_loop() -> asyncio.AbstractEventLoop | None:

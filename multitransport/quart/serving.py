@@ -57,10 +57,7 @@ class Serving:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            try:
-                await self._quart(scope, receive, send)  # type: ignore[arg-type]
-            finally:
-                await self.stop()  # Quart runs no after_serving function where the startup failed
+            await self._live(scope, receive, send)
         elif self.running is not None and self.running.transports.owns(scope):
             await self.running.transports(scope, receive, send)
         else:
@@ -80,6 +77,19 @@ class Serving:
         await _spawn(node.start())
         draining = None if stopping is None else _spawn(_drain_after(stopping, node))
         self.running = Running(node, TransportApp(node, self.prefix), asyncio.get_running_loop(), draining)
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run Quart's lifespan. Stop also where that calls no after_serving function: startup failed, or it was cut."""
+
+        async def send_on(message: Any) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                await self.stop()  # not later: Hypercorn takes a lifespan that is not over by then for one that goes on
+            await send(message)
+
+        try:
+            await self._quart(scope, receive, send_on)  # type: ignore[arg-type]
+        finally:
+            await self.stop()
 
     async def stop(self) -> None:
         """End the node and all it owns. Does nothing where none runs."""

@@ -1,0 +1,437 @@
+"""The client's end of a session, frame by frame, without a loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from multitransport.client.events import (
+    Closed,
+    Effect,
+    Gap,
+    Joined,
+    Left,
+    Outcome,
+    Pinged,
+    Ponged,
+    Publication,
+    Welcomed,
+)
+from multitransport.client.session import BYE, BrokenMessage, Session, read_close
+from multitransport.errors import Invalid, OutcomeUnknown, Refused, RequestError
+from multitransport.protocol.position import Position
+
+NONCE = "abcdefghijklmnopqrstuv"
+E1 = ["e", 1]
+
+
+def message(*frames: list[Any]) -> bytes:
+    return b"\n".join(msgspec.json.encode(frame) for frame in frames)
+
+
+def frames(text: bytes | None) -> list[list[Any]]:
+    return [] if text is None else [msgspec.json.decode(line) for line in text.split(b"\n")]
+
+
+def welcome(seq: int = 0, *, resumed: bool = False, window: int = 64, max_message: int = 1 << 20) -> list[Any]:
+    options = {"v": 1, "session": "s", "token": "t", "resumed": resumed, "seq": seq, "window": window}
+    return [
+        "welcome",
+        {**options, "ping": 25, "grace": 10, "resume": 120, "max_message": max_message, "transport": "x"},
+    ]
+
+
+def joined(seq: int | None, offset: int, room: str = "r", *, recovered: bool = True, **more: Any) -> list[Any]:
+    return ["joined", seq, room, ["e", offset], {"mode": "log", "recovered": recovered, **more}]
+
+
+def pub(offset: int, room: str = "r") -> list[Any]:
+    return ["pub", room, offset, "n", offset]
+
+
+class Line:
+    """A session and the messages between it and a server that the test plays."""
+
+    def __init__(self) -> None:
+        self.session = Session(NONCE, auth={"key": 1})
+        self.attach = 0
+
+    def hello(self) -> dict[str, Any]:
+        """Begin a new attempt and return what its hello says."""
+        self.attach, frame = self.session.hello()
+        kind, options = msgspec.json.decode(frame)
+        assert kind == "hello"
+        return dict(options)
+
+    def take(self, *received: list[Any]) -> list[Effect]:
+        return self.session.receive(message(*received), self.attach)
+
+    def sent(self) -> list[list[Any]]:
+        return frames(self.session.upstream(self.attach))
+
+    def attached(self, **options: Any) -> Line:
+        self.hello()
+        self.take(welcome(**options))
+        return self
+
+    def joined(self, offset: int = 0) -> Line:
+        self.session.join(1, "r")
+        self.sent()
+        self.take(joined(1, offset), ["ack", 1])
+        return self
+
+
+def errors(effects: list[Effect]) -> list[tuple[int, type[RequestError]]]:
+    return [(each.ticket, type(each.error)) for each in effects if isinstance(each, Outcome) and each.error]
+
+
+class TestHello:
+    def test_the_first_one_makes_a_session(self) -> None:
+        assert Line().hello() == {"v": 1, "new": NONCE, "attach": 1, "acked": 0, "auth": {"key": 1}}
+
+    def test_later_ones_bring_the_token_a_higher_attach_and_what_was_received(self) -> None:
+        line = Line().attached().joined(3)
+        line.take(pub(4))
+        hello = line.hello()
+        assert (hello["new"], hello["attach"], hello["token"], hello["acked"]) == (NONCE, 2, "t", 1)
+        assert hello["rooms"] == {"r": {"position": ["e", 4]}}
+
+    def test_nothing_is_sent_before_the_first_welcome(self) -> None:
+        line = Line()
+        line.session.request(1, "e", None)
+        line.hello()
+        assert line.sent() == []
+
+    def test_a_poll_says_how_long_it_may_be_held(self) -> None:
+        assert msgspec.json.decode(Session(NONCE).hello(wait_seconds=25).frame)[1]["wait"] == 25
+
+    def test_a_send_brings_the_attach_it_belongs_to(self) -> None:
+        line = Line().attached()
+        line.session.hello()
+        options = msgspec.json.decode(line.session.send_hello(1))[1]
+        assert options == {"v": 1, "new": NONCE, "attach": 1, "token": "t", "acked": 0}
+
+    def test_a_session_of_ones_own_has_a_new_name_and_no_token(self) -> None:
+        line = Line().attached().joined()
+        line.session.renew("z" * 22)
+        hello = line.hello()
+        assert (hello["new"], hello["attach"], "token" in hello) == ("z" * 22, 2, False)
+        assert hello["rooms"] == {"r": {"position": ["e", 0]}}
+
+
+class TestRequests:
+    def test_a_reply_is_the_outcome(self) -> None:
+        line = Line().attached()
+        line.session.request(7, "greet", {"name": "Ann"})
+        assert line.sent() == [["send", 1, "greet", {"name": "Ann"}]]
+        assert line.take(["reply", 1, "hi"], ["ack", 1]) == [Outcome(7, "hi")]
+
+    def test_an_ack_is_the_outcome_where_nothing_was_returned(self) -> None:
+        line = Line().attached()
+        line.session.publish(7, "r", "said", 1)
+        assert line.sent() == [["publish", 1, "r", "said", 1]]
+        assert line.take(["ack", 1]) == [Outcome(7)]
+
+    def test_an_error_is_told_by_its_class(self) -> None:
+        line = Line().attached()
+        line.session.request(7, "e", None)
+        line.sent()
+        assert errors(line.take(["error", 1, "members_only", "no"])) == [(7, Refused)]
+
+    def test_an_error_that_names_no_seq_is_nobodys_outcome(self) -> None:
+        assert Line().attached().take(["error", None, "bad_frame", "?"]) == []
+
+    def test_acks_travel_with_the_next_message_and_at_the_latest_after_half_a_window(self) -> None:
+        line = Line().attached(window=4)
+        line.session.request(1, "e", None)
+        line.sent()
+        line.take(["reply", 1, None])
+        assert line.sent() == []
+        line.session.request(2, "e", None)
+        assert line.sent() == [["send", 2, "e", None], ["ack", 1]]
+        line.take(["reply", 2, None])
+        line.session.request(3, "e", None)
+        line.session.request(4, "e", None)
+        line.sent()
+        line.take(["reply", 3, None], ["reply", 4, None])
+        assert line.sent() == [["ack", 4]]
+
+    def test_what_cannot_be_encoded_or_is_too_large_is_refused_at_once(self) -> None:
+        line = Line().attached(max_message=10_000)
+        with pytest.raises(Invalid):
+            line.session.request(1, "e", object())
+        with pytest.raises(Invalid):
+            line.session.request(1, "e", "x" * 10_000)
+        assert line.sent() == []
+
+    def test_no_message_grows_over_the_servers_limit(self) -> None:
+        line = Line().attached(max_message=10_000)
+        for ticket in range(8):
+            line.session.request(ticket, "e", "x" * 3_000)
+        sizes = []
+        while (text := line.session.upstream(line.attach)) is not None:
+            sizes.append(len(text))
+        assert len(sizes) == 4
+        assert max(sizes) < 8_000
+
+
+class TestAfterACut:
+    def test_what_the_server_did_not_take_is_repeated(self) -> None:
+        line = Line().attached()
+        for ticket in (1, 2, 3):
+            line.session.request(ticket, "e", ticket)
+        line.sent()
+        line.hello()
+        effects = line.take(welcome(2, resumed=True), ["reply", 1, "one"], ["ack", 1])
+        assert effects == [Welcomed(resumed=True), Outcome(1, "one")]
+        assert line.sent() == [["send", 3, "e", 3], ["ack", 1]]
+
+    def test_a_repeated_outcome_is_told_once(self) -> None:
+        line = Line().attached()
+        line.session.request(1, "e", 1)
+        line.sent()
+        line.take(["reply", 1, "one"])
+        line.hello()
+        assert line.take(welcome(1, resumed=True), ["reply", 1, "one"], ["ack", 1]) == [Welcomed(resumed=True)]
+
+    def test_with_the_session_gone_sent_frames_are_unknown_and_others_are_sent_under_new_numbers(self) -> None:
+        line = Line().attached(window=1)
+        line.session.request(1, "e", "sent")
+        line.session.request(2, "e", "kept")
+        assert line.sent() == [["send", 1, "e", "sent"]]
+        line.hello()
+        assert errors(line.take(welcome(resumed=False))) == [(1, OutcomeUnknown)]
+        assert line.sent() == [["send", 1, "e", "kept"]]
+
+    def test_with_the_session_gone_leaving_has_succeeded(self) -> None:
+        line = Line().attached().joined()
+        line.session.leave(2, "r")
+        line.sent()
+        line.hello()
+        assert line.take(welcome(resumed=False)) == [Outcome(2), Welcomed(resumed=False)]
+
+    def test_what_an_older_transport_says_after_the_welcome_of_a_newer_is_ignored(self) -> None:
+        line = Line().attached().joined()
+        line.hello()
+        assert line.session.receive(message(pub(1)), line.attach - 1) == [Publication("r", "n", 1, Position("e", 1))]
+        line.take(welcome(1, resumed=True), joined(None, 0))
+        assert line.session.receive(message(pub(2)), line.attach - 1) == []
+        assert line.session.upstream(line.attach - 1) is None
+        assert line.take(pub(1), pub(2)) == [Publication("r", "n", 2, Position("e", 2))]
+
+
+class TestJoining:
+    def test_a_join_waits_for_its_answer(self) -> None:
+        line = Line().attached()
+        line.session.join(5, "r", history=10)
+        assert line.sent() == [["join", 1, "r", {"history": 10}]]
+        assert line.take(joined(1, 4), pub(5)) == [Joined("r", 5), Publication("r", "n", 5, Position("e", 5))]
+
+    def test_a_position_from_earlier_is_where_it_begins(self) -> None:
+        line = Line().attached()
+        line.session.join(5, "r", history=10, position=Position("e", 3))
+        assert line.sent() == [["join", 1, "r", {"position": ["e", 3]}]]
+        assert line.take(joined(1, 3)) == [Joined("r", 5)]
+
+    def test_before_the_first_welcome_the_hello_asks_for_it(self) -> None:
+        line = Line()
+        line.session.join(5, "r", history=2)
+        assert line.hello()["rooms"] == {"r": {"history": 2}}
+        assert line.take(welcome(), joined(None, 0)) == [Welcomed(resumed=False), Joined("r", 5)]
+        assert line.sent() == []
+
+    def test_a_hello_whose_answer_is_lost_is_asked_again(self) -> None:
+        line = Line()
+        line.session.join(5, "r")
+        line.attached()
+        assert line.hello()["rooms"] == {"r": {}}
+        assert line.take(welcome(), joined(None, 0)) == [Welcomed(resumed=False), Joined("r", 5)]
+
+    def test_a_join_that_was_sent_is_left_out_of_the_hello_and_repeated_if_it_was_lost(self) -> None:
+        line = Line().attached()
+        line.session.join(5, "r")
+        line.sent()
+        assert "rooms" not in line.hello()
+        line.take(welcome(0, resumed=True))
+        assert line.sent() == [["join", 1, "r", {}]]
+
+    def test_with_the_session_gone_it_is_asked_for_again_before_all_else(self) -> None:
+        line = Line().attached(window=1)
+        line.session.join(5, "r")
+        line.session.publish(6, "r", "e", 1)
+        line.sent()
+        line.hello()
+        assert line.take(welcome(resumed=False)) == [Welcomed(resumed=False)]
+        assert line.sent() == [["join", 1, "r", {}], ["publish", 2, "r", "e", 1]]
+
+    def test_a_refusal_ends_it(self) -> None:
+        line = Line().attached()
+        line.session.join(5, "r")
+        line.sent()
+        (left,) = line.take(["error", 1, "members_only", "no"])
+        assert isinstance(left, Left)
+        assert (left.room, left.ticket, type(left.error)) == ("r", 5, Refused)
+        assert "rooms" not in line.hello()
+
+    def test_a_refusal_of_a_room_of_the_hello_ends_it_too(self) -> None:
+        line = Line()
+        line.session.join(5, "r")
+        line.attached()
+        (left,) = line.take(["left", None, "r", "unknown_room", "no such room"])
+        assert isinstance(left, Left)
+        assert (left.ticket, str(left.error)) == (5, "unknown_room: no such room")
+
+    def test_an_ack_without_the_answer_leaves_it_unknown(self) -> None:
+        line = Line().attached()
+        line.session.join(5, "r")
+        line.sent()
+        (left,) = line.take(["ack", 1])
+        assert isinstance(left, Left)
+        assert type(left.error) is OutcomeUnknown
+
+
+class TestLeaving:
+    def test_what_still_comes_is_dropped(self) -> None:
+        line = Line().attached().joined()
+        line.session.leave(2, "r")
+        assert line.sent() == [["leave", 2, "r"], ["ack", 1]]
+        assert line.take(pub(1), ["left", 2, "r"], ["ack", 2]) == [Outcome(2)]
+
+    def test_not_to_be_there_is_success(self) -> None:
+        line = Line().attached().joined()
+        line.session.leave(2, "r")
+        line.sent()
+        assert line.take(["error", 2, "not_joined", "?"]) == [Outcome(2)]
+
+    def test_leaving_before_the_join_was_sent_takes_it_back(self) -> None:
+        line = Line()
+        line.session.join(1, "r")
+        line.session.leave(2, "r")
+        assert "rooms" not in line.hello()
+        line.take(welcome())
+        assert line.sent() == [["leave", 1, "r"]]
+
+    def test_a_late_answer_to_a_former_join_is_not_that_to_the_present_one(self) -> None:
+        line = Line().attached()
+        line.session.join(1, "r")
+        line.session.leave(2, "r")
+        line.session.join(3, "r")
+        assert [frame[:2] for frame in line.sent()] == [["leave", 1], ["join", 2]]
+        assert line.take(["left", 1, "r"], joined(2, 5)) == [Outcome(2), Joined("r", 3)]
+
+    def test_the_server_may_end_a_membership(self) -> None:
+        line = Line().attached().joined()
+        (left,) = line.take(["left", None, "r", "banned", "go"])
+        assert isinstance(left, Left)
+        assert (left.ticket, type(left.error)) == (None, Refused)
+        assert line.take(pub(1)) == []
+
+
+class TestPositions:
+    def test_duplicates_are_dropped_by_offset_and_holes_are_no_loss(self) -> None:
+        line = Line().attached().joined()
+        effects = line.take(pub(1), pub(1), pub(5), pub(3), pub(6))
+        assert [each.position.offset for each in effects if isinstance(each, Publication)] == [1, 5, 6]
+        assert len(effects) == 3
+
+    def test_at_moves_on_in_silence(self) -> None:
+        line = Line().attached().joined()
+        assert line.take(["at", "r", ["e", 9]], pub(9), pub(10)) == [Publication("r", "n", 10, Position("e", 10))]
+
+    def test_a_gap_is_told_and_moves_on(self) -> None:
+        line = Line().attached().joined()
+        assert line.take(["gap", "r", ["e", 9], 9], pub(9)) == [Gap("r", Position("e", 9), 9)]
+        assert line.session.position("r") == Position("e", 9)
+
+    def test_what_was_not_recovered_is_a_gap(self) -> None:
+        line = Line().attached().joined()
+        line.hello()
+        effects = line.take(welcome(1, resumed=True), joined(None, 40, recovered=False, lost=40), pub(41))
+        assert effects[1:] == [
+            Joined("r", None),
+            Gap("r", Position("e", 40), 40),
+            Publication("r", "n", 41, Position("e", 41)),
+        ]
+
+    def test_another_epoch_is_a_loss_nobody_can_count(self) -> None:
+        line = Line().attached().joined(7)
+        line.hello()
+        again = ["joined", None, "r", ["f", 0], {"mode": "log", "recovered": False, "lost": None}]
+        effects = line.take(welcome(1, resumed=True), again, pub(1))
+        assert effects[2:] == [Gap("r", Position("f", 0), None), Publication("r", "n", 1, Position("f", 1))]
+
+    def test_a_log_that_was_set_back_is_followed(self) -> None:
+        line = Line().attached().joined(7)
+        line.hello()
+        effects = line.take(welcome(1, resumed=True), joined(None, 0, recovered=False, lost=None), pub(1))
+        assert effects[-1] == Publication("r", "n", 1, Position("e", 1))
+
+    def test_what_the_older_transport_delivered_meanwhile_is_not_delivered_again(self) -> None:
+        line = Line().attached().joined()
+        line.hello()
+        line.session.receive(message(pub(1), pub(2)), line.attach - 1)
+        effects = line.take(welcome(1, resumed=True), joined(None, 0), pub(1), pub(2), pub(3))
+        assert [each.position.offset for each in effects if isinstance(each, Publication)] == [3]
+
+    def test_who_published_is_told_where_the_server_says_so(self) -> None:
+        line = Line().attached().joined()
+        (publication,) = line.take([*pub(1), {"from": "s2"}])
+        assert isinstance(publication, Publication)
+        assert publication.sender == "s2"
+
+
+class TestTheRest:
+    def test_a_ping_is_answered(self) -> None:
+        line = Line().attached()
+        assert line.take(["ping", 4.5]) == [Pinged()]
+        assert line.sent() == [["pong", 4.5]]
+        assert line.sent() == []
+
+    def test_the_clients_own_ping(self) -> None:
+        line = Line().attached()
+        line.session.ping(1.5)
+        assert line.sent() == [["ping", 1.5]]
+        assert line.take(["pong", 1.5]) == [Ponged(1.5)]
+
+    def test_bye_goes_before_all_else(self) -> None:
+        line = Line().attached()
+        line.session.request(1, "e", None)
+        line.session.bye()
+        assert line.session.upstream(line.attach) is BYE
+
+    def test_close_is_told_with_its_options(self) -> None:
+        line = Line().attached()
+        assert line.take(["close", 3000, "stopping", {"retry_after": 1.5}]) == [Closed(3000, "stopping", 1.5)]
+        assert line.take(["close", 3505, "no", {"code": "banned"}]) == [Closed(3505, "no", None, "banned")]
+
+    def test_what_a_newer_server_adds_is_ignored(self) -> None:
+        line = Line().attached().joined()
+        assert line.take(["weather", "fine"], [*pub(1), {"new": True}, "more"], [*joined(None, 1), 1])[
+            0
+        ] == Publication("r", "n", 1, Position("e", 1))
+        assert line.session.receive(b"\n\n", line.attach) == []
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *(b"{}", b"[", b"[]", b"[[]]", b"[" * 100_000, b"\xff"),
+            *(b'["ack"]', b'["ack","x"]', b'["close"]', b'["welcome",{}]', b'["joined",1,"r",null,{}]'),
+            *(b'["pub","r"]', b'["pub","r","x","e",1]'),
+        ],
+    )
+    def test_what_cannot_be_read_is_a_broken_message(self, text: bytes) -> None:
+        line = Line().attached()
+        line.session.request(1, "e", None)
+        line.sent()
+        line.session.join(2, "r")
+        line.sent()
+        line.take(joined(2, 0))
+        with pytest.raises(BrokenMessage):
+            line.session.receive(text, line.attach)
+
+    def test_a_refusal_is_read_only_where_it_is_in_this_protocol(self) -> None:
+        assert read_close(b'["close",3006,"stale"]\n') == Closed(3006, "stale")
+        assert read_close(b"<html>502</html>") is None
+        assert read_close(b"") is None

@@ -29,7 +29,8 @@ class Inbox(msgspec.Struct):
     processed: int = 0
     acked: int = 0
     outcomes: dict[int, bytes] = msgspec.field(default_factory=dict)
-    _done: set[int] = msgspec.field(default_factory=set)
+    early: set[int] | None = None
+    """Done above ``processed``: what was claimed before it is still under way."""
 
     def claim(self, seqs: list[int], window: int) -> int:
         """Claim those that are new, in order, and return the highest claimed before: seqs up to it are repeats.
@@ -56,10 +57,13 @@ class Inbox(msgspec.Struct):
         if outcome is not None and seq > self.acked:
             kept = outcome if len(outcome) <= max_bytes else _unknown(seq, "the outcome was too large to keep")
             self.outcomes[seq] = kept
-        self._done.add(seq)
-        while self.processed + 1 in self._done:
+        if seq > self.processed + 1:
+            self.early = {seq, *(self.early or ())}
+            return
+        self.processed = max(self.processed, seq)
+        while self.early and self.processed + 1 in self.early:
             self.processed += 1
-            self._done.remove(self.processed)
+            self.early.remove(self.processed)
 
     def acknowledge(self, through: int) -> None:
         """Forget the outcomes the client has, up to what is processed."""

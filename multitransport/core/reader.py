@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from typing import Protocol
 
 from multitransport.core.log import Log, Slice
 from multitransport.protocol.frames import encode
@@ -23,6 +22,18 @@ class Gap:
         self.frames = encode(("gap", room, position, lost))
 
 
+class Owner(Protocol):
+    """Who is told that a reader has something to read."""
+
+    def wake(self) -> None:
+        """Take note, and read soon."""
+        ...
+
+    def flush(self) -> None:
+        """Read now."""
+        ...
+
+
 class Cursor:
     """A reader's place in one room."""
 
@@ -34,33 +45,32 @@ class Cursor:
         self.offset = offset
         self.ready = False
 
-    def advanced(self) -> None:
-        """Take note that the log has grown."""
+    def flush(self) -> None:
+        """The log has grown: have it read now."""
         if not self.ready:
             self.ready = True
             self.reader.ready.append(self)
-            self.reader.wake()
+        self.reader.owner.flush()
 
 
 class Reader:
-    """Cursors in rooms, served in turn so that a hot room does not starve a quiet one.
+    """Cursors in rooms, served in turn so that a hot room does not starve a quiet one."""
 
-    ``wake`` is called whenever a cursor gets something to read.
-    """
+    __slots__ = ("cursors", "owner", "ready")
 
-    __slots__ = ("cursors", "ready", "wake")
-
-    def __init__(self, wake: Callable[[], None]) -> None:
-        self.wake = wake
+    def __init__(self, owner: Owner) -> None:
+        self.owner = owner
         self.cursors: dict[str, Cursor] = {}
-        self.ready: deque[Cursor] = deque()
+        self.ready: list[Cursor] = []
 
     def add(self, log: Log, offset: int) -> Cursor:
         """Start reading a log after the offset, in place of a cursor in the same room."""
         self.remove(log.room)
         cursor = self.cursors[log.room] = Cursor(self, log, offset)
         if offset < log.top:
-            cursor.advanced()
+            cursor.ready = True
+            self.ready.append(cursor)
+            self.owner.wake()
         return cursor
 
     def remove(self, room: str) -> Cursor | None:
@@ -77,7 +87,7 @@ class Reader:
         items: list[Slice | Gap] = []
         left = limit_bytes
         while self.ready and left > 0:
-            cursor = self.ready.popleft()
+            cursor = self.ready.pop(0)
             log = cursor.log
             if cursor.offset < log.base:
                 items.append(Gap(log.room, Position(log.epoch, log.base), log.base - cursor.offset))

@@ -20,13 +20,13 @@ from multitransport.node.hub import Hub
 from multitransport.node.request import Request
 from multitransport.node.rooms import RoomTable
 from multitransport.node.session import JoinRequest, Session
-from multitransport.node.settings import Settings
+from multitransport.node.settings import TRANSPORTS, Settings
 from multitransport.node.tokens import Tokens, hash_secret
 from multitransport.protocol.codes import CloseCode, ErrorCode
 from multitransport.protocol.frames import HelloOptions, JoinOptions, encode
 from multitransport.protocol.position import Position
 
-__all__ = ["Admission", "pulse"]
+__all__ = ["Admission"]
 
 VERSION = 1
 
@@ -73,6 +73,7 @@ class Admission:
         self._sessions = sessions
         self._clock = clock
         self._new_secret = new_secret
+        self._pulses = {transport: _pulse(settings, transport) for transport in TRANSPORTS}
 
     async def find(self, hello: HelloOptions) -> Session | None:
         """Return the session whose token the hello brings; None where there is none."""
@@ -109,7 +110,7 @@ class Admission:
         return attachment
 
     async def visit(
-        self, request: Request, name: str, position: Position | None, history: int | None
+        self, request: Request, transport: str, name: str, position: Position | None, history: int | None
     ) -> tuple[Attachment, Position, Recovery]:
         """Let a request read one room without a session. Raises Close ``refused`` or ``not_found``."""
         visitor = Session(SessionRecord(self._new_secret(), "", b"", None, 0), request)
@@ -128,9 +129,10 @@ class Admission:
             raise Close(
                 CloseCode.TOO_MANY_SESSIONS, str(error), retry_after_seconds=self._settings.retry_seconds
             ) from None
-        visit = structs.replace(pulse(self._settings, "room"), grace_seconds=math.inf)
+        # Nobody answers pings here: on a stream they only keep the connection warm.
+        visit = structs.replace(self._pulses[transport], grace_seconds=math.inf)
         heartbeat = Heartbeat(visit, self._clock(), confirmed=True)
-        attachment = Attachment(visitor, "room", 0, heartbeat, self._settings.close_seconds)
+        attachment = Attachment(visitor, transport, 0, heartbeat, self._settings.close_seconds)
         self._hub.join(attachment.reader, log, recovery.offset)
         return attachment, Position(log.epoch, recovery.offset), recovery
 
@@ -190,7 +192,7 @@ class Admission:
     def _attach(self, client: Session, hello: HelloOptions, transport: str) -> Attachment:
         """Put a new transport in the place of the one there may be."""
         confirmed = client.state is not State.UNCONFIRMED
-        heartbeat = Heartbeat(pulse(self._settings, transport), self._clock(), confirmed=confirmed)
+        heartbeat = Heartbeat(self._pulses[transport], self._clock(), confirmed=confirmed)
         attachment = Attachment(client, transport, hello.attach, heartbeat, self._settings.close_seconds)
         former, client.attachment = client.attachment, attachment
         if former is not None:
@@ -248,7 +250,7 @@ class Admission:
         self._hub.join(attachment.reader, log, recovery.offset)
 
 
-def pulse(settings: Settings, transport: str) -> Pulse:
+def _pulse(settings: Settings, transport: str) -> Pulse:
     """Return the intervals of a transport. The next poll is a poll's pong, so nothing is pinged there."""
     return Pulse(
         ping_seconds=math.inf if transport == "poll" else settings.ping_seconds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from multitransport.core.heartbeat import Heartbeat
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from multitransport.node.session import Session
 
 __all__ = ["Attachment", "Batch", "Close"]
+
+
+# What is woken serves many: it must not inherit the context of whoever published.
+_NO_CONTEXT = Context()
 
 
 def _nothing() -> None:
@@ -68,7 +73,7 @@ class Batch(NamedTuple):
 
 
 class Attachment:
-    """Control frames by key, a reader of rooms, and a way to wait for either.
+    """Control frames by key, a reader of rooms, and someone who is told when either has news.
 
     A control frame replaces the one with the same key (a seq, a room, a kind), so there are never more than the
     window, the session's rooms and a few kinds: a client that does not read costs no more than that.
@@ -80,12 +85,13 @@ class Attachment:
         "_close_seconds",
         "_control",
         "_loop",
-        "_waiter",
+        "_woken",
         "abort",
         "attach",
         "closing",
         "heartbeat",
         "news",
+        "on_news",
         "reader",
         "session",
         "timer",
@@ -99,26 +105,31 @@ class Attachment:
         self.transport = transport
         self.attach = attach
         self.heartbeat = heartbeat
-        self.reader = Reader(self.wake)
+        self.reader = Reader(self)
         self.abort: Callable[[], None] = _nothing
         self.closing: Close | None = None
         self.news = False
+        self.on_news: Callable[[], None] = _nothing
         self.timer: Entry[Callable[[], None]] | None = None
         self._loop = asyncio.get_running_loop()
         self._control: dict[int | str, bytes] = {}
-        self._waiter: asyncio.Future[None] | None = None
+        self._woken = False
         self._acked = -1
         self._close_seconds = close_seconds
         self._abort_handle: asyncio.TimerHandle | None = None
 
     def wake(self) -> None:
-        """There is news: let the writer go on."""
+        """There is news: tell ``on_news`` when what runs now is done, so that all it brings goes out in one write."""
         self.news = True
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
+        if not self._woken:
+            self._woken = True
+            self._loop.call_soon(self.flush, context=_NO_CONTEXT)
+
+    def flush(self) -> None:
+        """There is news: tell ``on_news`` now."""
+        self._woken = False
+        self.news = True
+        self.on_news()
 
     def put(self, key: int | str, frame: bytes, *, news: bool = True) -> None:
         """Have a control frame written, in place of one with the same key, before publications that come later."""
@@ -149,7 +160,7 @@ class Attachment:
 
     def ended(self) -> None:
         """The transport is gone: let go of its deadlines."""
-        self.abort = _nothing
+        self.abort = self.on_news = _nothing
         for handle in (self.timer, self._abort_handle):
             if handle is not None:
                 handle.cancel()
@@ -159,22 +170,13 @@ class Attachment:
 
     def take(self, limit_bytes: int) -> Batch | None:
         """Return what there is to write, None where there is nothing."""
+        self.news = False
         items = self.reader.take(limit_bytes)
         control = self._control
         if not control and self.closing is None and self.session.record.inbox.processed == self._acked:
-            if not items:
-                self.news = False
-                return None
-            return Batch([], items, None)
+            return Batch([], items, None) if items else None
         frames = list(control.values())
         control.clear()
         if (ack := self.acked()) is not None:
             frames.append(ack)
-        self.news = False
         return Batch(frames, items, self.closing)
-
-    async def wait(self) -> None:
-        """Wait for news."""
-        if not self.news:
-            self._waiter = self._loop.create_future()
-            await self._waiter

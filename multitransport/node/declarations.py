@@ -62,7 +62,8 @@ class Declarations:
         """Declare the connect check: ``(client)`` or ``(client, auth)``, run in a request context.
 
         It sets ``client.user_id`` and may refuse by ``raise Refuse(code, message)``, ``abort(4xx)`` or
-        ``return False``. It runs for each new session and again whenever a session is resumed; ``client.resumed`` tells which.
+        ``return False``. It runs for each new session and again whenever a session is resumed; ``client.resumed`` tells
+        which.
         """
         if self.connect_check is not None:
             raise ConfigurationError("there is a connect check already")

@@ -61,7 +61,7 @@ class Dispatch:
     async def _work(self, client: Session) -> None:
         try:
             while client.jobs and client.state is not State.ENDED:
-                match client.jobs.popleft():
+                match client.jobs.pop(0):
                     case JoinRequest() as wanted:
                         await self._named_in_hello(client, wanted)
                     case Bye():

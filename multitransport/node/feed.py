@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context
 
 from multitransport.core.log import Log
 from multitransport.core.reader import Cursor
@@ -15,6 +16,10 @@ _PAUSE_RATIO = 1.0
 _SHORTEST_PAUSE_SECONDS = 0.0005
 
 
+# A flush serves all readers: it must not inherit the context of whoever published.
+_NO_CONTEXT = Context()
+
+
 class Feed:
     """Wakes a room's readers.
 
@@ -23,7 +28,7 @@ class Feed:
     ones batches grow instead of the load.
     """
 
-    __slots__ = ("_busy", "_dirty", "_flushed", "_loop", "_offered", "_seen", "cursors", "log")
+    __slots__ = ("_busy", "_dirty", "_flushed", "_loop", "_offered", "cursors", "log")
 
     def __init__(self, log: Log, loop: asyncio.AbstractEventLoop) -> None:
         self.log = log
@@ -32,7 +37,6 @@ class Feed:
         self._busy = False
         self._dirty = False
         self._offered = log.top
-        self._seen = log.top
         self._flushed: asyncio.Future[None] | None = None
 
     def advanced(self) -> None:
@@ -40,7 +44,9 @@ class Feed:
         if self._busy:
             self._dirty = True
         elif self.cursors:
-            self._flush()
+            # Once whoever publishes is done: what it publishes in one go leaves in one write.
+            self._busy = True
+            self._loop.call_soon(self._flush, context=_NO_CONTEXT)
         else:
             self._offered = self.log.top
 
@@ -55,22 +61,17 @@ class Feed:
             await asyncio.shield(self._flushed)
 
     def _flush(self) -> None:
-        self._busy = True
         self._dirty = False
-        self._seen = self.log.top
         started = self._loop.time()
-        for cursor in self.cursors:
-            cursor.advanced()
-        # The loop runs callbacks in order: this one comes after every reader just woken has made its write.
-        self._loop.call_soon(self._done, started)
-
-    def _done(self, started: float) -> None:
+        offered = self.log.top
+        for cursor in tuple(self.cursors):
+            cursor.flush()
+        self._offered = offered
         pause = _PAUSE_RATIO * (self._loop.time() - started)
-        self._offered = self._seen
         if pause < _SHORTEST_PAUSE_SECONDS:
             self._next()
         else:
-            self._loop.call_later(pause, self._next)
+            self._loop.call_later(pause, self._next, context=_NO_CONTEXT)
 
     def _next(self) -> None:
         self._busy = False
@@ -78,4 +79,4 @@ class Feed:
             self._flushed.set_result(None)
             self._flushed = None
         if self._dirty:
-            self._flush()
+            self.advanced()

@@ -32,7 +32,7 @@ class Hub:
     async def publish(
         self, room: str, event: str, data: bytes, retention: Retention, source: str | None = None
     ) -> Position:
-        """Publish encoded data; waits a moment where the room's readers must be given time. Raises BrokerUnavailable."""
+        """Publish encoded data; wait a moment where readers must be given time. Raises BrokerUnavailable."""
         position = await self._broker.publish(room, event, data, retention, source)
         feed = self._feeds.get(room)
         if feed is not None:

@@ -148,16 +148,19 @@ class Node:
         return self.carry(await self.admission.admit(hello, request, transport))
 
     async def visit(
-        self, request: Request, room: str, position: Position | None, history: int | None
+        self, request: Request, transport: str, room: str, position: Position | None, history: int | None
     ) -> tuple[Attachment, Position, Recovery]:
-        """Let a request read one room. Whoever calls this must ``release`` the attachment. Raises Close."""
+        """Let a request read one room, as a stream (``sse``) or as one answer (``poll``).
+
+        Whoever calls this must ``release`` the attachment. Raises Close.
+        """
         if self.draining:
             raise self.going_away()
         if len(self._attachments) >= self.settings.max_sessions:
             raise Close(
                 CloseCode.TOO_MANY_SESSIONS, "this server is full", retry_after_seconds=self.settings.retry_seconds
             )
-        attachment, start, recovery = await self.admission.visit(request, room, position, history)
+        attachment, start, recovery = await self.admission.visit(request, transport, room, position, history)
         return self.carry(attachment), start, recovery
 
     def carry(self, attachment: Attachment) -> Attachment:

@@ -5,7 +5,6 @@ runs.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +60,7 @@ class Session:
         self.attachment: Attachment | None = None
         self.credential = b""
         self.polling = False
-        self.jobs: deque[Job] = deque()
+        self.jobs: list[Job] = []
         self.worker: asyncio.Task[None] | None = None
         self._data: dict[str, Any] | None = None
 

@@ -16,11 +16,11 @@ from multitransport.protocol.codes import CloseCode
 __all__ = [
     "EVENT_STREAM",
     "NDJSON",
+    "Connection",
     "Headers",
     "Receive",
     "Scope",
     "Send",
-    "aborter",
     "read_body",
     "respond",
     "respond_close",
@@ -39,6 +39,7 @@ EVENT_STREAM: Headers = [
 ]
 _RESET = struct.pack("ii", 1, 0)
 _WRAPPERS = 6
+_SERVERS = ("hypercorn", "uvicorn")
 
 
 async def read_body(scope: Scope, receive: Receive, *, max_bytes: int, within_seconds: float) -> bytes:
@@ -87,36 +88,45 @@ async def respond_close(send: Send, close: Close, headers: Headers) -> None:
     await respond(send, close.code.http_status, told, close.frame + b"\n")
 
 
-def aborter(scope: Scope, send: Send) -> Callable[[], None]:
-    """Return what cuts the connection at once, whatever the client does.
+class Connection:
+    """The socket behind a request, as far as the server lets it be found.
 
-    Nothing in ASGI can: a send that waits for a client which does not read outlives its task's cancellation in the
-    server. So this walks from ``send`` to the socket's transport, which Hypercorn and Uvicorn keep there, and resets
-    it. Elsewhere, and where a connection carries other requests too (HTTP/2), it cancels the task that carries the
-    request.
+    ASGI can neither cut a connection nor tell whether its client keeps up: a send that waits for a client which does
+    not read outlives even its task's cancellation in the server. So this walks from ``send`` to the socket's transport,
+    which Hypercorn and Uvicorn keep there. Elsewhere, behind a middleware that wraps ``send``, and where a connection
+    carries other requests too (HTTP/2), it makes do without.
     """
-    transport = _find_transport(send) if str(scope.get("http_version", "1.1")).startswith("1") else None
-    task = asyncio.current_task()
 
-    def abort() -> None:
-        if transport is not None:
-            sock = transport.get_extra_info("socket")
+    __slots__ = ("_task", "_transport")
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        alone = str(scope.get("http_version", "1.1")).startswith("1")
+        self._transport = _find_transport(send) if alone else None
+        self._task = asyncio.current_task()
+
+    def keeps_up(self) -> bool:
+        """Tell whether all that was written has gone to the kernel, so that the server's send will not wait."""
+        transport = self._transport
+        return transport is not None and not transport.is_closing() and transport.get_write_buffer_size() == 0
+
+    def abort(self) -> None:
+        """Cut the connection at once; where that cannot be, cancel the task that carries it."""
+        if self._transport is not None:
+            sock = self._transport.get_extra_info("socket")
             if sock is not None:
                 with contextlib.suppress(OSError):
                     # Reset instead of FIN: otherwise the kernel keeps megabytes for a client that never reads them.
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            transport.abort()
-        elif task is not None:
-            task.cancel()
-
-    return abort
+            self._transport.abort()
+        elif self._task is not None:
+            self._task.cancel()
 
 
 def _find_transport(send: Send) -> asyncio.WriteTransport | None:
     owner = getattr(send, "__self__", None)
+    if type(owner).__module__.partition(".")[0] not in _SERVERS:
+        return None
     for _ in range(_WRAPPERS):
-        if owner is None:
-            return None
         transport = getattr(owner, "transport", None)  # Uvicorn
         writer = getattr(owner, "writer", None)  # Hypercorn
         if transport is None and writer is not None:
@@ -125,4 +135,6 @@ def _find_transport(send: Send) -> asyncio.WriteTransport | None:
             found: asyncio.WriteTransport = transport
             return found
         owner = getattr(getattr(owner, "send", None), "__self__", None)
+        if owner is None:
+            return None
     return None

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
-from multitransport.node.attachment import Attachment, Batch, Close
+from multitransport.node.attachment import Attachment, Close
 from multitransport.protocol.codec import BadMessage, Malformed, decode_message
 from multitransport.protocol.codes import CloseCode
 from multitransport.protocol.frames import ClientFrame, Hello, HelloOptions
 from multitransport.transports.asgi import Receive
+from multitransport.transports.writer import Writer
 
-__all__ = ["carry", "decode", "left", "open_message", "pump"]
+__all__ = ["carry", "decode", "left", "news", "open_message"]
 
 Frames = list[ClientFrame | Malformed]
 
@@ -37,44 +38,39 @@ def open_message(message: str | bytes) -> tuple[HelloOptions, Frames]:
     return hello.options, frames
 
 
-async def pump(attachment: Attachment, write: Callable[[Batch], Awaitable[None]], limit_bytes: int) -> None:
-    """Write what the attachment has, until it has written its close."""
-    heartbeat = attachment.heartbeat
-    time = asyncio.get_running_loop().time
-    while True:
-        batch = attachment.take(limit_bytes)
-        if batch is None:
-            await attachment.wait()
-            continue
-        heartbeat.writing_since = time()
-        try:
-            await write(batch)
-        except OSError:
-            return  # some servers say so when the client has left; the listener hears it too
-        heartbeat.writing_since = float("inf")
-        if batch.close is not None:
-            return
-        if attachment.reader.ready:
-            # One that catches up must not keep the others waiting.
-            await asyncio.sleep(0)
-
-
 async def left(receive: Receive) -> None:
     """Wait until the client of a request has left."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def carry(listen: Coroutine[Any, Any, None], write: Coroutine[Any, Any, None], linger_seconds: float) -> None:
-    """Listen in this task and write in another until either ends; a listener may go on for a moment after the last
-    write.
+async def news(attachment: Attachment, receive: Receive, within_seconds: float) -> bool:
+    """Wait until the attachment has news or the time is up; False where the client leaves first."""
+    told = asyncio.Event()
+    attachment.on_news = told.set
+    if attachment.news:
+        return True
+    gone = asyncio.ensure_future(left(receive))
+    gone.add_done_callback(lambda _: told.set())
+    try:
+        async with asyncio.timeout(within_seconds):
+            await told.wait()
+    except TimeoutError:
+        return True
+    finally:
+        gone.cancel()
+    return not gone.done()
 
-    Whatever ends it, cancellation too, the writer's task is gone when this returns.
+
+async def carry(
+    attachment: Attachment, listen: Coroutine[Any, Any, None], writer: Writer, linger_seconds: float
+) -> None:
+    """Write what the attachment has while listening in this task, until the client leaves or the last word is written.
+
+    After that the client has a moment to leave by itself. Whatever ends it, cancellation too, nothing of it is left.
     """
-    loop = asyncio.get_running_loop()
     listener = asyncio.current_task()
     assert listener is not None
-    writer = loop.create_task(write)
     over = False
     handle: asyncio.TimerHandle | None = None
 
@@ -83,11 +79,11 @@ async def carry(listen: Coroutine[Any, Any, None], write: Coroutine[Any, Any, No
         over = True
         listener.cancel()
 
-    def written(_: asyncio.Task[None]) -> None:
+    def written() -> None:
         nonlocal handle
-        handle = loop.call_later(linger_seconds, stop_listening)
+        handle = asyncio.get_running_loop().call_later(linger_seconds, stop_listening)
 
-    writer.add_done_callback(written)
+    writer.start(attachment, written)
     try:
         await listen
     except asyncio.CancelledError:
@@ -95,9 +91,6 @@ async def carry(listen: Coroutine[Any, Any, None], write: Coroutine[Any, Any, No
             raise
         listener.uncancel()
     finally:
-        writer.remove_done_callback(written)
+        writer.stop()
         if handle is not None:
             handle.cancel()
-        writer.cancel()
-    if writer.done() and not writer.cancelled() and (error := writer.exception()) is not None:
-        raise error

@@ -4,8 +4,7 @@ data.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -20,8 +19,9 @@ from multitransport.protocol import eventstream
 from multitransport.protocol.codes import CloseCode
 from multitransport.protocol.frames import encode
 from multitransport.protocol.position import Position
-from multitransport.transports.asgi import EVENT_STREAM, Headers, Receive, Scope, Send, aborter, respond
-from multitransport.transports.carry import carry, left, pump
+from multitransport.transports.asgi import EVENT_STREAM, Connection, Headers, Receive, Scope, Send, respond
+from multitransport.transports.carry import carry, left, news
+from multitransport.transports.writer import Writer
 
 __all__ = ["read_room"]
 
@@ -41,16 +41,24 @@ async def read_room(node: Node, scope: Scope, receive: Receive, send: Send, head
         raise Close(CloseCode.METHOD_NOT_ALLOWED, f"use GET, not {scope['method']}")
     request = Request(scope)
     query = _query(request, node.settings.poll_seconds)
-    attachment, start, recovery = await node.visit(request, room, query.since, query.history)
-    attachment.abort = aborter(scope, send)
+    attachment, start, recovery = await node.visit(
+        request, "poll" if query.as_json else "sse", room, query.since, query.history
+    )
+    connection = Connection(scope, send)
+    attachment.abort = connection.abort
     try:
         if query.as_json:
-            work = _answer(node, attachment, send, headers, query.wait_seconds, start, recovery)
+            if query.wait_seconds and recovery.recovered and not await news(attachment, receive, query.wait_seconds):
+                return
+            await _answer(node, attachment, send, headers, start, recovery)
         elif scope["method"] == "HEAD":
-            work = respond(send, 200, [EVENT_STREAM[0], *headers], b"")
+            await respond(send, 200, [EVENT_STREAM[0], *headers], b"")
         else:
-            work = _stream(node, attachment, send, headers, start, recovery)
-        await carry(left(receive), work, 0)
+            await send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *headers]})
+            first = eventstream.comment("joined") if recovery.recovered else _gap_event(start, recovery.lost)
+            await send({"type": "http.response.body", "body": first, "more_body": True})
+            writer = Writer(partial(_write, send, start.epoch), connection, node.settings.batch_bytes)
+            await carry(attachment, left(receive), writer, 0)
     finally:
         node.release(attachment)
 
@@ -72,22 +80,12 @@ def _query(request: Request, poll_seconds: float) -> Query:
     return Query(position, history, wait_seconds, "application/json" in request.header(b"accept"))
 
 
-async def _stream(
-    node: Node, attachment: Attachment, send: Send, headers: Headers, start: Position, recovery: Recovery
-) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *headers]})
-    first = eventstream.comment("joined") if recovery.recovered else _gap_event(start, recovery.lost)
-    await send({"type": "http.response.body", "body": first, "more_body": True})
-
-    async def write(batch: Batch) -> None:
-        body = b"".join(_item_events(item, start.epoch) for item in batch.items)
-        if not body:
-            body = eventstream.comment()
-        if batch.close is not None and batch.close.retry_after_seconds is not None:
-            body += b"retry: %d\n\n" % round(batch.close.retry_after_seconds * 1000)
-        await send({"type": "http.response.body", "body": body, "more_body": batch.close is None})
-
-    await pump(attachment, write, node.settings.batch_bytes)
+async def _write(send: Send, epoch: str, batch: Batch) -> None:
+    # What is no publication is a ping, and a comment does for one.
+    body = b"".join(_item_events(item, epoch) for item in batch.items) or eventstream.comment()
+    if batch.close is not None and batch.close.retry_after_seconds is not None:
+        body += b"retry: %d\n\n" % round(batch.close.retry_after_seconds * 1000)
+    await send({"type": "http.response.body", "body": body, "more_body": batch.close is None})
 
 
 def _item_events(item: Slice | Gap, epoch: str) -> bytes:
@@ -110,20 +108,8 @@ def _gap_event(position: Position, lost: int | None) -> bytes:
 
 
 async def _answer(
-    node: Node,
-    attachment: Attachment,
-    send: Send,
-    headers: Headers,
-    wait_seconds: float,
-    start: Position,
-    recovery: Recovery,
+    node: Node, attachment: Attachment, send: Send, headers: Headers, start: Position, recovery: Recovery
 ) -> None:
-    if wait_seconds > 0 and recovery.recovered:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait_seconds):
-                while not attachment.reader.ready and attachment.closing is None:
-                    attachment.news = False
-                    await attachment.wait()
     publications: list[dict[str, Any]] = []
     offset = start.offset
     for item in attachment.reader.take(node.settings.max_message_bytes):

@@ -5,7 +5,7 @@ first flush.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+from functools import partial
 
 from multitransport.core.log import Slice
 from multitransport.node.attachment import Attachment, Batch, Close
@@ -15,61 +15,66 @@ from multitransport.protocol import eventstream
 from multitransport.transports.asgi import (
     EVENT_STREAM,
     NDJSON,
+    Connection,
     Headers,
     Receive,
     Scope,
     Send,
-    aborter,
     read_body,
     respond,
 )
-from multitransport.transports.carry import Frames, carry, left, open_message, pump
+from multitransport.transports.carry import carry, left, news, open_message
+from multitransport.transports.writer import Writer
 
 __all__ = ["poll", "sse"]
 
 
 async def sse(node: Node, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
     """Carry a session's downstream over Server-Sent Events. Raises Close before the answer has begun."""
-    attachment, frames, _ = await _admit(node, scope, receive, send, "sse")
+    attachment, _ = await _admit(node, scope, receive, "sse")
+    connection = Connection(scope, send)
+    attachment.abort = connection.abort
     try:
-        await _take(node, attachment, frames)
         await send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *headers]})
-        writer = pump(attachment, lambda batch: _write_event(send, batch), node.settings.batch_bytes)
-        await carry(left(receive), writer, 0)
+        writer = Writer(partial(_write_event, send), connection, node.settings.batch_bytes)
+        await carry(attachment, left(receive), writer, 0)
     finally:
         node.release(attachment)
 
 
 async def poll(node: Node, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
     """Carry a session's downstream over one request that waits for news. Raises Close before the answer has begun."""
-    attachment, frames, wait = await _admit(node, scope, receive, send, "poll")
+    attachment, wait_seconds = await _admit(node, scope, receive, "poll")
+    attachment.abort = Connection(scope, send).abort
     try:
-        await _take(node, attachment, frames)
-        if not attachment.session.resumed:
-            wait = 0
-        await carry(left(receive), _answer(node, attachment, send, headers, wait), 0)
+        if not attachment.session.resumed or not wait_seconds:
+            # Rooms of the hello whose checks wait for nothing come with this answer.
+            await asyncio.sleep(0)
+        elif not await news(attachment, receive, wait_seconds):
+            return
+        batch = attachment.take(node.settings.batch_bytes)
+        attachment.heartbeat.writing_since = asyncio.get_running_loop().time()
+        await respond(send, 200, [*headers, (b"content-type", NDJSON)], b"" if batch is None else batch.frames)
     finally:
         node.release(attachment)
 
 
-async def _admit(
-    node: Node, scope: Scope, receive: Receive, send: Send, transport: str
-) -> tuple[Attachment, Frames, float]:
+async def _admit(node: Node, scope: Scope, receive: Receive, transport: str) -> tuple[Attachment, float]:
+    """Read the body, admit its hello and take the frames behind it. Raises Close."""
     settings = node.settings
     body = await read_body(scope, receive, max_bytes=settings.max_message_bytes, within_seconds=settings.hello_seconds)
     hello, frames = open_message(body)
     attachment = await node.admit(hello, Request(scope), transport)
-    attachment.abort = aborter(scope, send)
-    wait = settings.poll_seconds if hello.wait is None else min(hello.wait, settings.poll_seconds)
-    return attachment, frames, wait
-
-
-async def _take(node: Node, attachment: Attachment, frames: Frames) -> None:
-    if frames:
-        try:
+    try:
+        if frames:
             await node.receive(attachment.session, attachment.attach, frames, alive=False)
-        except Close as close:
-            attachment.close(close)
+    except Close as close:
+        attachment.close(close)
+    except BaseException:
+        node.release(attachment)
+        raise
+    wait_seconds = settings.poll_seconds if hello.wait is None else min(hello.wait, settings.poll_seconds)
+    return attachment, wait_seconds
 
 
 async def _write_event(send: Send, batch: Batch) -> None:
@@ -78,16 +83,3 @@ async def _write_event(send: Send, batch: Batch) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": True})
     if batch.close is not None:
         await send({"type": "http.response.body", "body": b""})
-
-
-async def _answer(node: Node, attachment: Attachment, send: Send, headers: Headers, wait_seconds: float) -> None:
-    if wait_seconds > 0:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait_seconds):
-                await attachment.wait()
-    else:
-        # Rooms of the hello whose checks wait for nothing come with this answer.
-        await asyncio.sleep(0)
-    batch = attachment.take(node.settings.batch_bytes)
-    attachment.heartbeat.writing_since = asyncio.get_running_loop().time()
-    await respond(send, 200, [*headers, (b"content-type", NDJSON)], b"" if batch is None else batch.frames)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from functools import partial
 
 from multitransport.core.log import Slice
 from multitransport.node.attachment import Attachment, Batch, Close
 from multitransport.node.node import Node
 from multitransport.node.request import Request
 from multitransport.protocol.codes import CloseCode
-from multitransport.transports.asgi import Receive, Scope, Send, aborter
-from multitransport.transports.carry import carry, decode, open_message, pump
+from multitransport.transports.asgi import Connection, Receive, Scope, Send
+from multitransport.transports.carry import Frames, carry, decode, open_message
 from multitransport.transports.origin import check_origin
+from multitransport.transports.writer import Writer
 
 __all__ = ["websocket"]
 
@@ -22,38 +23,47 @@ _MAX_REASON_BYTES = 123
 
 async def websocket(node: Node, scope: Scope, receive: Receive, send: Send) -> None:
     """Carry a session over a WebSocket."""
-    settings = node.settings
     await receive()
     await send({"type": "websocket.accept"})
-    request = Request(scope)
     try:
-        check_origin(request, settings.origins)
-        async with asyncio.timeout(settings.hello_seconds):
-            message = await _message(receive, settings.max_message_bytes)
-        if message is None:
-            return
-        hello, frames = open_message(message)
-        attachment = await node.admit(hello, request, "websocket")
-    except TimeoutError:
-        await _close(send, Close(CloseCode.TOO_SLOW, f"no hello within {settings.hello_seconds:g} s"))
-        return
+        admitted = await _greet(node, Request(scope), receive)
     except Close as close:
         await _close(send, close)
         return
-    attachment.abort = aborter(scope, send)
-    writer = pump(attachment, lambda batch: _write(send, batch), settings.batch_bytes)
+    if admitted is None:
+        return
+    attachment, frames = admitted
+    del admitted
+    connection = Connection(scope, send)
+    attachment.abort = connection.abort
+    writer = Writer(partial(_write, send), connection, node.settings.batch_bytes)
     try:
-        listener = _listen(node, attachment, frames, receive)
-        await carry(listener, writer, settings.close_seconds)
+        await carry(attachment, _listen(node, attachment, frames, receive), writer, node.settings.close_seconds)
     finally:
         node.release(attachment)
 
 
-async def _listen(node: Node, attachment: Attachment, frames: list[Any], receive: Receive) -> None:
+async def _greet(node: Node, request: Request, receive: Receive) -> tuple[Attachment, Frames] | None:
+    """Read hello and admit it; None where the client leaves before. Raises Close."""
+    settings = node.settings
+    check_origin(request, settings.origins)
+    try:
+        async with asyncio.timeout(settings.hello_seconds):
+            message = await _message(receive, settings.max_message_bytes)
+    except TimeoutError:
+        raise Close(CloseCode.TOO_SLOW, f"no hello within {settings.hello_seconds:g} s") from None
+    if message is None:
+        return None
+    hello, frames = open_message(message)
+    return await node.admit(hello, request, "websocket"), frames
+
+
+async def _listen(node: Node, attachment: Attachment, frames: Frames, receive: Receive) -> None:
     client = attachment.session
     try:
         if frames:
             await node.receive(client, attachment.attach, frames, alive=False)
+        del frames
         while (message := await _message(receive, node.settings.max_message_bytes)) is not None:
             if attachment.closing is None:
                 await node.receive(client, attachment.attach, decode(message), alive=True)

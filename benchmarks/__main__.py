@@ -1,0 +1,44 @@
+"""Run the benchmarks: all, or those whose name contains a word given."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import resource
+import sys
+
+from benchmarks.figures import FIGURES, Figure
+from benchmarks.load import Server
+
+__all__: list[str] = []
+
+
+async def _run(figure: Figure, kind: str) -> float:
+    with Server.running(kind) as server:
+        return await figure.measure(server)
+
+
+def main(words: list[str]) -> int:
+    """Print a line per figure; the exit code says whether all bounds hold."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16384), hard))
+    print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}")
+    print(f"{'':42}{'bare':>12}{'ours':>12}{'ratio':>9}{'over':>10}  bound")
+    all_hold = True
+    for figure in FIGURES:
+        if words and not any(word in figure.name for word in words):
+            continue
+        bare = asyncio.run(_run(figure, "bare"))
+        ours = asyncio.run(_run(figure, "multitransport"))
+        holds = figure.holds(ours, bare)
+        all_hold &= holds
+        print(
+            f"{figure.name:42}{bare:12,.1f}{ours:12,.1f}{ours / bare:9.2f}{ours - bare:10,.1f}  {figure.bound}"
+            f" {figure.unit if 'over' in figure.bound else ''} {'ok' if holds else 'MISSED'}",
+            flush=True,
+        )
+    return 0 if all_hold else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,60 @@
+"""One Chromium and one dashboard for all of these tests; each test has a proxy and a page of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright
+
+from multitransport.testing.proxy import FaultProxy
+from multitransport.testing.server import ServerProcess
+from tests.e2e.dashboard import Dashboard
+
+DIRECTORY = Path(__file__).resolve().parents[2] / "examples" / "dashboard"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def dashboard_server() -> ServerProcess:
+    """The dashboard in one process: a kill would leave the worker of a second one alive."""
+    return ServerProcess("app:app", directory=DIRECTORY, arguments=("--workers", "0"))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        path = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+        browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def server() -> AsyncIterator[ServerProcess]:
+    async with dashboard_server() as server:
+        yield server
+        assert await server.terminate() == 0
+        assert "Traceback" not in server.output
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def proxy(server: ServerProcess) -> AsyncIterator[FaultProxy]:
+    async with FaultProxy(server.url) as proxy:
+        yield proxy
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def dashboard(browser: Browser, proxy: FaultProxy) -> AsyncIterator[Dashboard]:
+    """The page, not yet opened, behind the proxy."""
+    async with Dashboard(browser, proxy.url) as dashboard:
+        yield dashboard

@@ -37,6 +37,8 @@ class Wheel(Generic[T]):
     def add(self, at: float, item: T) -> Entry[T]:
         """Make the item due at this time."""
         tick = math.ceil(at / self._resolution)
+        if tick * self._resolution < at:  # the quotient was rounded down
+            tick += 1
         entry = Entry(item)
         bucket = self._buckets.get(tick)
         if bucket is None:

@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from tests.unit.pure import pure
+
+__all__ = ["pure"]

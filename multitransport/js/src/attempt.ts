@@ -1,19 +1,20 @@
 import type { TransportName } from "./api";
 import type { ServerFrame } from "./frames";
+import type { Hello } from "./session";
 import type { Link, Transport } from "./transport";
 
 /** What an attempt tells whoever made it. */
 export interface AttemptOwner {
-  hello(attempt: Attempt, wait?: number): string;
-  readonly lastAttach: number;
-  sendHello(attach: number): string;
+  hello(attempt: Attempt, wait?: number): Hello;
+  sendHello(attempt: Attempt): string;
   heard(attempt: Attempt, frames: ServerFrame[]): void;
   ended(attempt: Attempt, code?: number, reason?: string): void;
 }
 
 /** One attempt to carry the session, from its beginning to its end, with one deadline at a time. */
 export class Attempt implements Link {
-  attach = 0;
+  /** Its last hello. */
+  said: Hello | null = null;
   readonly startedMs = Date.now();
   welcomedMs = 0;
   provenMs = 0;
@@ -29,14 +30,17 @@ export class Attempt implements Link {
     readonly owner: AttemptOwner,
   ) {}
 
+  get attach(): number {
+    return this.said?.attach ?? 0;
+  }
+
   hello(wait?: number): string {
-    const hello = this.owner.hello(this, wait);
-    this.attach = this.owner.lastAttach;
-    return hello;
+    this.said = this.owner.hello(this, wait);
+    return this.said.line;
   }
 
   sendHello(): string {
-    return this.owner.sendHello(this.attach);
+    return this.owner.sendHello(this);
   }
 
   heard(frames: ServerFrame[]): void {

@@ -9,7 +9,7 @@ import { isFinal, type CloseOptions, type ServerFrame, type Welcome } from "./fr
 import { farewell } from "./http";
 import { Memory } from "./memory";
 import { HOLD_SECONDS } from "./poll";
-import { Session } from "./session";
+import { Session, type Hello } from "./session";
 import type { Openers } from "./transport";
 
 /** A transport that has not brought a welcome by then is slow: the next one is tried beside it. */
@@ -64,10 +64,6 @@ export class Connection implements AttemptOwner {
     this.#memory = new Memory(base);
     this.#remembered = this.#memory.load(Date.now());
     this.wake();
-  }
-
-  get lastAttach(): number {
-    return this.session.attach;
   }
 
   /** Try now rather than when the wait is over, unless the server asked for that wait; see whether what carries the session is alive. */
@@ -195,7 +191,7 @@ export class Connection implements AttemptOwner {
     if (!attempt.ending) attempt.transport = this.openers[attempt.name](this.base, attempt);
   }
 
-  hello(attempt: Attempt, wait?: number): string {
+  hello(attempt: Attempt, wait?: number): Hello {
     const current = this.#current;
     if (current?.name === "poll" && attempt !== current) {
       // The next poll's hello would take the session back from the transport that is about to get it.
@@ -205,7 +201,7 @@ export class Connection implements AttemptOwner {
     return this.session.hello(this.#auth, wait);
   }
 
-  sendHello(attach: number): string {
+  sendHello({ attach }: Attempt): string {
     return this.session.sendHello(attach);
   }
 
@@ -239,7 +235,7 @@ export class Connection implements AttemptOwner {
 
   #welcome(attempt: Attempt, welcome: Welcome): void {
     const again = attempt === this.#current;
-    const another = this.session.welcome(welcome, again);
+    const another = this.session.welcome(welcome, attempt.said?.asked ?? new Map(), again);
     // What waits to be sent on this transport belongs to a session that is no more.
     if (again && another) return this.#end(attempt);
     if (!again) this.#attached(attempt);

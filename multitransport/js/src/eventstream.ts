@@ -20,8 +20,8 @@ export class EventReader {
 
   #take(line: string): string[] {
     if (!line) return this.#data.length ? [this.#data.splice(0).join("\n")] : [];
-    const [, value] = /^data(?:: ?(.*))?$/.exec(line) ?? [null];
-    if (value !== null) this.#data.push(value ?? "");
+    const field = /^data(?:: ?(.*))?$/s.exec(line);
+    if (field) this.#data.push(field[1] ?? "");
     return [];
   }
 }

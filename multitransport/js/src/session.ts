@@ -20,10 +20,15 @@ interface RoomState {
   readonly observer: RoomObserver;
   readonly history: number | undefined;
   position: Position | null;
-  /** The position the last hello gave; what `joined` answers. */
-  asked: Position | null;
   /** It is joined by a frame that has no outcome yet, so a hello does not name it. */
   byFrame: boolean;
+}
+
+export interface Hello {
+  readonly line: string;
+  readonly attach: number;
+  /** The positions it gave. */
+  readonly asked: ReadonlyMap<string, Position | null>;
 }
 
 type Settle = (error: RequestError | null, data?: unknown) => void;
@@ -61,6 +66,7 @@ export class Session {
   #maxBytes = MOST_UNSENT_BYTES;
   /** A hello is under way or answered: rooms named from now on need a frame. */
   #named = false;
+  #asked: Hello["asked"] = new Map();
   #attached = false;
   #closed: RequestError | null = null;
 
@@ -79,15 +85,13 @@ export class Session {
     return this.#rooms.get(room)?.position ?? null;
   }
 
-  /** Return the hello of a new attempt to carry the session. */
-  hello(auth: unknown, wait?: number): string {
-    this.attach += 1;
+  /** Say hello for a new attempt to carry the session. */
+  hello(auth: unknown, wait?: number): Hello {
+    const attach = (this.attach += 1);
     this.#named = true;
-    const rooms = [...this.#rooms].filter(([, room]) => !room.byFrame).map(([name, room]) => {
-      room.asked = room.position;
-      return [name, room.position ? { position: room.position } : { history: room.history }];
-    });
-    return this.#hello(this.attach, { auth, rooms: Object.fromEntries(rooms) as object, wait });
+    const asked = new Map([...this.#rooms].map(([name, { position }]) => [name, position]));
+    const rooms = [...this.#rooms].filter(([, room]) => !room.byFrame).map(([name, room]) => [name, place(room)]);
+    return { line: this.#hello(attach, { auth, rooms: Object.fromEntries(rooms) as object, wait }), attach, asked };
   }
 
   /** Return the hello that leads frames sent beside the transport of this attach. */
@@ -100,10 +104,11 @@ export class Session {
   }
 
   /**
-   * A transport carries the session. `again`: the same one as before, as with polls; what it was given need not be repeated. Returns whether
-   * the server had lost the session, so that this is another one.
+   * A transport carries the session; `asked` is what its hello did. `again`: the same one as before, as with polls; what it was given need
+   * not be repeated. Returns whether the server had lost the session, so that this is another one.
    */
-  welcome(welcome: Welcome, again = false): boolean {
+  welcome(welcome: Welcome, asked: Hello["asked"], again = false): boolean {
+    this.#asked = asked;
     const former = this.id;
     this.id = welcome.session;
     this.#token = welcome.token;
@@ -112,8 +117,8 @@ export class Session {
     this.ping = welcome.ping;
     this.grace = welcome.grace;
     this.#attached = true;
-    const another = !welcome.resumed && former !== null && former !== welcome.session;
-    if (another) this.#startOver();
+    const another = former !== null && former !== welcome.session;
+    if (another) this.#startOver(welcome.seq);
     else if (!again) {
       const missed = [...this.#inFlight].filter(([seq]) => seq > welcome.seq);
       this.#repeat = missed.map(([seq, pending]) => line(seq, pending));
@@ -135,7 +140,7 @@ export class Session {
     this.id = null;
     this.attach = 0;
     this.detach();
-    this.#startOver();
+    this.#startOver(0);
   }
 
   /** The session is over: everything unanswered fails. */
@@ -145,15 +150,15 @@ export class Session {
     const unsent = this.#unsent;
     this.#inFlight.clear();
     this.#unsent = [];
+    for (const [name, room] of this.#rooms) this.#remove(name, room, error);
     for (const pending of sent) pending.settle(unknownOutcome());
     for (const pending of unsent) pending.settle(error);
-    for (const [name, room] of this.#rooms) this.#remove(name, room, error);
     this.detach();
   }
 
   join(name: string, history: number | undefined, observer: RoomObserver): void {
     if (this.#closed) return observer.left(this.#closed);
-    const room: RoomState = { observer, history, position: null, asked: null, byFrame: false };
+    const room: RoomState = { observer, history, position: null, byFrame: false };
     this.#rooms.set(name, room);
     // A leave that is still on its way would undo what a hello says.
     if (this.#named || this.#leaving(name)) this.#joinByFrame(name, room);
@@ -232,11 +237,15 @@ export class Session {
     const meant = seq === null ? room : this.#inFlight.get(seq)?.room;
     // The answer to a join that was followed by a leave says nothing about the room joined after that.
     if (room && room === meant) {
-      const behind = room.asked !== null && room.asked[0] === position[0] && position[1] < room.asked[1];
-      // A former transport may have brought more since the hello; only a log that went back takes it away again.
-      if (behind || !covers(room.position, position)) {
+      const asked = this.#asked.get(name);
+      const wentBack = asked && asked[0] === position[0] && asked[1] > position[1];
+      // A former transport may have brought more since the hello. It counts, unless the log itself is no longer that far.
+      if (wentBack || !covers(room.position, position)) {
+        const former = room.position;
         room.position = position;
         if (!recovered) this.#lost(room, lost ?? null);
+        // A hello from before the first position, answered by a new session: a newcomer, to the server.
+        else if (former) this.#lost(room, former[0] === position[0] ? position[1] - former[1] : null);
       }
       room.observer.joined();
     }
@@ -289,13 +298,11 @@ export class Session {
 
   #joinByFrame(name: string, room: RoomState, first = false) {
     room.byFrame = true;
-    room.asked = room.position;
-    const options = room.position ? { position: room.position } : { history: room.history };
     const settle: Settle = (error) => {
       room.byFrame = false;
       if (error && this.#rooms.get(name) === room) this.#remove(name, room, error);
     };
-    this.#enqueue("join", [name, options], settle, room, first);
+    this.#enqueue("join", [name, place(room)], settle, room, first);
   }
 
   #remove(name: string, room: RoomState, error: RequestError | null) {
@@ -303,13 +310,13 @@ export class Session {
     room.observer.left(error);
   }
 
-  /** The server knows nothing of what was sent: seqs begin at 1 again. Being in a room, or not, can simply be said again. */
-  #startOver() {
+  /** This session knows nothing of what was sent: seqs begin anew. Being in a room, or not, can simply be said again. */
+  #startOver(seq: number) {
     const sent = [...this.#inFlight.values()];
     this.#inFlight.clear();
     this.#repeat = [];
-    this.#nextSeq = 1;
-    this.#ackSent = 0;
+    this.#nextSeq = seq + 1;
+    this.#ackSent = seq;
     for (const { kind, settle } of sent) if (kind !== "join") settle(unknownOutcome());
     for (const [name, room] of [...this.#rooms].reverse()) {
       if (sent.some((pending) => pending.room === room)) this.#joinByFrame(name, room, true);
@@ -334,6 +341,9 @@ export class Session {
 }
 
 const line = (seq: number, { kind, rest }: Pending): string => `["${kind}",${seq},${rest.slice(1)}`;
+
+/** Where to begin to read, as hello and join say it. */
+const place = ({ position, history }: RoomState): object => (position ? { position } : { history });
 
 const covers = (here: Position | null, there: Position): boolean =>
   here !== null && here[0] === there[0] && here[1] >= there[1];

@@ -1,0 +1,217 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import type { Position } from "../src/api";
+import { RequestError } from "../src/errors";
+import { decode, type ServerFrame, type Welcome } from "../src/frames";
+import { Session, type Hello, type RoomObserver } from "../src/session";
+
+const NONCE = "N".repeat(22);
+const WELCOME: Welcome = {
+  session: "S",
+  token: "T",
+  resumed: false,
+  seq: 0,
+  window: 64,
+  ping: 25,
+  grace: 10,
+  max_message: 1 << 20,
+};
+
+type Told = string | [event: string, data: unknown, offset: number, from: string | null] | { lost: number | null; position: Position } | { left: string | null };
+
+type Step =
+  | ["join", room: string, history?: number]
+  | ["leave", room: string]
+  | ["hello", expected: Record<string, unknown>]
+  | ["in", ...frames: ServerFrame[]]
+  | ["out", frames: unknown[][]]
+  | ["send", label: string, event: string, data: unknown]
+  | ["publish", label: string, room: string, event: string, data: unknown]
+  | ["settled", outcomes: Record<string, unknown>]
+  | ["acked", seq: number]
+  | ["room", room: string, expected: { position: Position | null; told: Told[] }]
+  | ["stats", expected: Record<string, number>]
+  | ["detach"]
+  | ["restart", nonce: string];
+
+/** Writes down what a room is told. */
+function observer(told: Told[]): RoomObserver {
+  return {
+    joined: () => told.push("joined"),
+    left: (error) => told.push({ left: error?.code ?? null }),
+    lost: (lost, position) => told.push({ lost, position }),
+    published: ({ event, data, offset, from }) => told.push([event, data, offset, from ?? null]),
+  };
+}
+
+class Script {
+  readonly session = new Session(NONCE);
+  readonly told = new Map<string, Told[]>();
+  settled: Record<string, unknown> = {};
+  said: Hello | null = null;
+
+  run(step: Step): void {
+    const { session } = this;
+    switch (step[0]) {
+      case "join":
+        // A room that is joined anew is another room to the page.
+        this.told.set(step[1], []);
+        return session.join(step[1], step[2], observer(this.told.get(step[1]) ?? []));
+      case "leave":
+        return void session.leave(step[1]);
+      case "hello":
+        this.said = session.hello(undefined);
+        return this.#hello(this.said.line, step[1]);
+      case "in":
+        return step.slice(1).forEach((frame) => this.#receive(frame as ServerFrame));
+      case "out":
+        return assert.deepEqual(session.outgoing().flatMap(decode), step[1]);
+      case "send":
+      case "publish":
+        return this.#submit(step[0], step[1], step.slice(2));
+      case "settled":
+        assert.deepEqual(this.settled, step[1]);
+        this.settled = {};
+        return;
+      case "acked":
+        return assert.equal(session.acked, step[1]);
+      case "room":
+        assert.deepEqual(session.position(step[1]), step[2].position);
+        return assert.deepEqual(this.told.get(step[1]), step[2].told);
+      case "stats":
+        return assert.deepEqual(session.stats, step[1]);
+      case "detach":
+        return session.detach();
+      case "restart":
+        return session.restart(step[1]);
+    }
+  }
+
+  #receive(frame: ServerFrame): void {
+    if (frame[0] === "welcome") this.session.welcome({ ...WELCOME, ...frame[1] }, this.said?.asked ?? new Map());
+    else this.session.receive(frame);
+  }
+
+  #hello(line: string, expected: Record<string, unknown>): void {
+    const [kind, options] = JSON.parse(line) as [string, Record<string, unknown>];
+    assert.equal(kind, "hello");
+    assert.equal(options["v"], 1);
+    for (const [name, value] of Object.entries(expected)) assert.deepEqual(options[name] ?? null, value, name);
+  }
+
+  #submit(kind: "send" | "publish", label: string, rest: unknown[]): void {
+    this.session.submit(kind, rest, (error, data) => {
+      assert.ok(!(label in this.settled), `${label} settles once`);
+      this.settled[label] = error ? error.code : (data ?? null);
+    });
+  }
+}
+
+const vectors = JSON.parse(readFileSync("../../tests/vectors/session.json", "utf8")) as { name: string; steps: Step[] }[];
+
+for (const { name, steps } of vectors) {
+  test(name, () => {
+    const script = new Script();
+    steps.forEach((step) => script.run(step));
+  });
+}
+
+function attached(window = 64, maxMessage = 1 << 20): Session {
+  const session = new Session(NONCE);
+  const { asked } = session.hello(undefined);
+  session.welcome({ ...WELCOME, window, max_message: maxMessage }, asked);
+  return session;
+}
+
+const outcome = (session: Session, event: string, data?: unknown): Promise<unknown> =>
+  new Promise((resolve, reject) => session.submit("send", [event, data], (error, reply) => (error ? reject(error) : resolve(reply))));
+
+const code = (wanted: string) => (error: unknown) => error instanceof RequestError && error.code === wanted;
+
+test("what waits is bounded in number", async () => {
+  const session = new Session(NONCE);
+  for (let i = 0; i < 1_000; i += 1) session.submit("send", ["x", i], () => {});
+  await assert.rejects(outcome(session, "x"), code("queue_full"));
+});
+
+test("and in bytes, as UTF-8 has them", async () => {
+  const session = new Session(NONCE);
+  session.submit("send", ["x", "é".repeat(400_000)], () => {});
+  await assert.rejects(outcome(session, "x", "é".repeat(200_000)), code("queue_full"));
+  session.submit("send", ["x", "e".repeat(200_000)], (error) => assert.fail(error ?? "nothing answers"));
+});
+
+test("a full queue does not keep anybody from leaving", () => {
+  const session = attached(1);
+  for (let i = 0; i < 1_000; i += 1) session.submit("send", ["x", i], () => {});
+  void session.leave("a");
+  session.outgoing();
+  for (let seq = 1; seq < 1_001; seq += 1) {
+    session.receive(["reply", seq, 1]);
+    const lines = session.outgoing().flatMap(decode);
+    if (seq === 1_000) assert.deepEqual(lines.at(-1), ["leave", 1_001, "a"]);
+  }
+});
+
+test("what is larger than a message may be is refused rather than ending the session", async () => {
+  const session = attached(64, 100_000);
+  await assert.rejects(outcome(session, "x", "x".repeat(99_000)), code("too_large"));
+  assert.deepEqual(session.outgoing(), []);
+});
+
+test("a frame taken back before it was sent never is", () => {
+  const session = attached(1);
+  session.submit("send", ["first"], () => {});
+  session.submit("send", ["kept"], () => {});
+  const takeBack = session.submit("send", ["second"], () => assert.fail("nobody waits any more"));
+  session.outgoing();
+  takeBack();
+  takeBack();
+  session.receive(["reply", 1, null]);
+  assert.deepEqual(session.outgoing().flatMap(decode), [["ack", 1], ["send", 2, "kept"]]);
+  session.receive(["reply", 2, null]);
+  session.submit("send", ["last"], () => {});
+  assert.deepEqual(session.outgoing().flatMap(decode), [["ack", 2], ["send", 3, "last"]]);
+});
+
+test("a frame taken back after it was sent is only not told", () => {
+  const session = attached();
+  const takeBack = session.submit("send", ["x"], () => assert.fail("nobody waits any more"));
+  session.outgoing();
+  takeBack();
+  session.receive(["reply", 1, null]);
+  assert.equal(session.acked, 1);
+});
+
+test("what the client has is acknowledged before the server holds a window of it", () => {
+  const session = attached(4);
+  for (const event of ["a", "b"]) session.submit("send", [event], () => {});
+  session.outgoing();
+  session.receive(["reply", 1, null]);
+  assert.deepEqual(session.outgoing(), []);
+  session.receive(["reply", 2, null]);
+  assert.deepEqual(session.outgoing(), ['["ack",2]']);
+  assert.deepEqual(session.outgoing(), []);
+});
+
+test("the end of the session ends everything that waits for it", async () => {
+  const session = attached(1);
+  const told: Told[] = [];
+  session.join("a", undefined, observer(told));
+  session.outgoing();
+  const unsent = outcome(session, "x");
+  session.close(new RequestError("ended", "over"));
+  await assert.rejects(unsent, code("ended"));
+  await assert.rejects(outcome(session, "x"), code("ended"));
+  assert.deepEqual(told, [{ left: "ended" }]);
+  session.join("b", undefined, observer(told));
+  assert.deepEqual(told.at(-1), { left: "ended" });
+});
+
+test("a room may have any name", () => {
+  const session = new Session(NONCE);
+  for (const name of ["__proto__", "constructor", 'quo"te', "ü"]) session.join(name, undefined, observer([]));
+  const [, { rooms }] = JSON.parse(session.hello(undefined).line) as [string, { rooms: Record<string, unknown> }];
+  assert.deepEqual(Object.keys(rooms), ["__proto__", "constructor", 'quo"te', "ü"]);
+});

@@ -1,0 +1,298 @@
+// The session against a small model of the server, over transports that lose, delay and overlap.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Position } from "../src/api";
+import type { ServerFrame, Welcome } from "../src/frames";
+import { Session, type Hello } from "../src/session";
+
+const WINDOW = 8;
+const KEPT = 12;
+
+interface HelloOptions {
+  new: string;
+  attach: number;
+  token?: string;
+  acked: number;
+  rooms: Record<string, { position?: Position }>;
+}
+
+/** A room's log that keeps the latest publications only. */
+class Log {
+  epoch = "e0";
+  top = 0;
+
+  get base(): number {
+    return Math.max(0, this.top - KEPT);
+  }
+
+  recover(position: Position | undefined): [at: number, options: { recovered: boolean; lost?: number | null }] {
+    if (!position) return [this.top, { recovered: true }];
+    if (position[0] !== this.epoch || position[1] > this.top) return [this.base, { recovered: false, lost: null }];
+    if (position[1] < this.base) return [this.base, { recovered: false, lost: this.base - position[1] }];
+    return [position[1], { recovered: true }];
+  }
+}
+
+/** What carries the session: frames on their way in both directions. */
+interface Wire {
+  up: string[];
+  down: ServerFrame[];
+  attach: number;
+  asked: Hello["asked"];
+  cursor: Map<string, number>;
+}
+
+/** Keeps one session as protocol.md says. */
+class Server {
+  readonly logs = new Map(["a", "b"].map((name) => [name, new Log()]));
+  readonly ran: unknown[] = [];
+  current: Wire | null = null;
+  #id = 0;
+  #attach = 0;
+  #claimed = 0;
+  #joined = new Map<string, Position>();
+  #outcomes = new Map<number, ServerFrame>();
+
+  take(wire: Wire, line: string): void {
+    const frame = JSON.parse(line) as [string, ...unknown[]];
+    if (frame[0] === "hello") return this.#hello(wire, frame[1] as HelloOptions);
+    if (wire !== this.current) return;
+    if (frame[0] === "ack") return this.#acknowledge(frame[1] as number);
+    const seq = frame[1] as number;
+    if (seq <= this.#claimed) {
+      const kept = this.#outcomes.get(seq);
+      if (kept) wire.down.push(kept);
+      wire.down.push(["ack", this.#claimed]);
+      return;
+    }
+    assert.equal(seq, this.#claimed + 1, "a seq jumps");
+    this.#claimed = seq;
+    this.#acknowledge(seq - WINDOW);
+    this.#run(wire, seq, frame);
+    assert.ok(this.#outcomes.size <= WINDOW);
+  }
+
+  /** The session's record is gone, as after a restart. */
+  forget(): void {
+    this.#id += 1;
+    this.current = null;
+    this.#attach = this.#claimed = 0;
+    this.#joined.clear();
+    this.#outcomes.clear();
+  }
+
+  flush(): void {
+    const wire = this.current;
+    for (const [name, at] of wire?.cursor ?? []) {
+      const log = this.logs.get(name) as Log;
+      let from = at;
+      if (from < log.base) {
+        wire?.down.push(["gap", name, [log.epoch, log.base], log.base - from]);
+        from = log.base;
+      }
+      for (let offset = from + 1; offset <= log.top; offset += 1) wire?.down.push(["pub", name, offset, "x", `${log.epoch} ${offset}`]);
+      wire?.cursor.set(name, log.top);
+    }
+  }
+
+  #acknowledge(through: number): void {
+    for (const seq of this.#outcomes.keys()) if (seq <= through) this.#outcomes.delete(seq);
+  }
+
+  #hello(wire: Wire, { attach, token, acked, rooms }: HelloOptions): void {
+    const known = token === `T${this.#id}` || (token === undefined && this.#attach > 0);
+    if (!known) this.forget();
+    if (attach <= this.#attach) return;
+    this.#attach = attach;
+    this.current = wire;
+    this.#acknowledge(acked);
+    const welcome: Welcome = {
+      session: `S${this.#id}`,
+      token: `T${this.#id}`,
+      resumed: known,
+      seq: this.#claimed,
+      window: WINDOW,
+      ping: 25,
+      grace: 10,
+      max_message: 1 << 20,
+    };
+    wire.down.push(["welcome", welcome], ...[...this.#outcomes].sort(([a], [b]) => a - b).map(([, frame]) => frame), ["ack", this.#claimed]);
+    for (const name of new Set([...this.#joined.keys(), ...Object.keys(rooms)])) {
+      this.#enter(wire, null, name, rooms[name]?.position ?? this.#joined.get(name));
+    }
+  }
+
+  #run(wire: Wire, seq: number, [kind, , ...rest]: unknown[]): void {
+    let outcome: ServerFrame | null = null;
+    if (kind === "join") outcome = this.#enter(wire, seq, rest[0] as string, (rest[1] as { position?: Position }).position);
+    else if (kind === "leave") {
+      this.#joined.delete(rest[0] as string);
+      wire.cursor.delete(rest[0] as string);
+      outcome = ["left", seq, rest[0] as string];
+    } else {
+      this.ran.push(rest[1]);
+      if (rest[0] === "ask") outcome = ["reply", seq, rest[1]];
+    }
+    if (outcome) this.#outcomes.set(seq, outcome);
+    if (outcome && kind !== "join") wire.down.push(outcome);
+    wire.down.push(["ack", seq]);
+  }
+
+  #enter(wire: Wire, seq: number | null, name: string, position: Position | undefined): ServerFrame {
+    const log = this.logs.get(name) as Log;
+    const [at, options] = log.recover(position);
+    const frame: ServerFrame = ["joined", seq, name, [log.epoch, at], options];
+    if (!this.#joined.has(name)) this.#joined.set(name, [log.epoch, at]);
+    wire.cursor.set(name, at);
+    wire.down.push(frame);
+    return frame;
+  }
+}
+
+/** mulberry32: the same numbers for the same seed. */
+function numbers(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) % below;
+  };
+}
+
+class World {
+  readonly server = new Server();
+  readonly session = new Session("N".repeat(22));
+  readonly seen = new Map<string, string[]>();
+  readonly answers = new Map<number, string>();
+  readonly wires: Wire[] = [];
+  current: Wire | null = null;
+  asked = 0;
+  forgotten = 0;
+
+  constructor(readonly random: (below: number) => number) {
+    for (const name of ["a", "b"]) this.join(name);
+  }
+
+  join(name: string): void {
+    const seen: string[] = [];
+    this.seen.set(name, seen);
+    this.session.join(name, undefined, {
+      joined: () => {},
+      left: (error) => assert.fail(`left: ${error?.code ?? ""}`),
+      lost: (count, [epoch, offset]) => seen.push(`lost ${count ?? "?"} ${epoch} ${offset}`),
+      published: ({ data }) => seen.push(data as string),
+    });
+  }
+
+  attach(): void {
+    const { line, attach, asked } = this.session.hello(undefined);
+    this.wires.push({ up: [line], down: [], attach, asked, cursor: new Map() });
+  }
+
+  cut(): void {
+    const at = this.random(this.wires.length);
+    this.drop(this.wires[at]);
+  }
+
+  drop(wire: Wire | undefined): void {
+    if (!wire) return;
+    this.wires.splice(this.wires.indexOf(wire), 1);
+    if (wire === this.current) this.current = null;
+    if (wire === this.server.current && this.random(2)) this.server.current = null;
+    if (!this.wires.length) this.session.detach();
+  }
+
+  ask(): void {
+    const number = (this.asked += 1);
+    this.session.submit("send", [this.random(2) ? "ask" : "tell", number], (error, reply) => {
+      assert.ok(!this.answers.has(number), "settled twice");
+      this.answers.set(number, error ? error.code : reply === undefined ? "ack" : String(reply));
+    });
+  }
+
+  up(): void {
+    const wire = this.wires[this.random(this.wires.length)];
+    const line = wire?.up.shift();
+    if (wire && line) this.server.take(wire, line);
+  }
+
+  down(): void {
+    const wire = this.wires[this.random(this.wires.length)];
+    const frame = wire?.down.shift();
+    if (!wire || !frame) return;
+    if (frame[0] === "welcome") {
+      this.session.welcome(frame[1], wire.asked);
+      this.current = wire;
+      for (const other of [...this.wires]) if (other !== wire && other.attach < wire.attach) this.drop(other);
+    } else if (wire === this.current) this.session.receive(frame);
+    if (this.current) this.current.up.push(...this.session.outgoing());
+  }
+
+  step(): void {
+    const what = this.random(100);
+    const log = this.server.logs.get(this.random(2) ? "a" : "b") as Log;
+    if (what < 30) this.up();
+    else if (what < 65) this.down();
+    else if (what < 78) log.top += 1;
+    else if (what < 84) this.server.flush();
+    else if (what < 92) this.ask();
+    else if (what < 96) this.cut();
+    else if (this.wires.length < 2) this.attach();
+    if (this.current && this.random(3) === 0) this.current.up.push(...this.session.outgoing());
+  }
+
+  /** No more faults: everything on its way arrives. */
+  settle(): void {
+    while (this.wires.length) this.cut();
+    this.attach();
+    const wire = this.wires[0] as Wire;
+    for (let quiet = 0; quiet < 3; quiet += 1) {
+      if (wire.up.length || wire.down.length) quiet = 0;
+      while (wire.up.length) this.up();
+      this.server.flush();
+      while (wire.down.length) this.down();
+    }
+  }
+}
+
+/** Every publication once and in order, or said to be lost. */
+function checkSeen(seen: string[], log: Log, world: string): void {
+  let last: [epoch: string, offset: number] | null = null;
+  for (const entry of seen) {
+    if (entry.startsWith("lost")) {
+      const [, , epoch = "", offset] = entry.split(" ");
+      last = [epoch, Number(offset)];
+      continue;
+    }
+    const [epoch = "", offset] = entry.split(" ");
+    if (last) assert.deepEqual([epoch, Number(offset)], [last[0], last[1] + 1], `${world}: ${seen.join(", ")}`);
+    last = [epoch, Number(offset)];
+  }
+  if (last) assert.deepEqual(last, [log.epoch, log.top], `${world}: it is up to date at the end`);
+}
+
+for (const forgetful of [false, true]) {
+  test(`whatever is cut, nothing is lost in silence, told twice or run twice${forgetful ? ", by a server that forgets" : ""}`, () => {
+    for (let seed = 0; seed < 400; seed += 1) {
+      const world = new World(numbers(seed));
+      for (let i = 0; i < 400; i += 1) {
+        world.step();
+        if (forgetful && world.random(150) === 0) {
+          world.server.forget();
+          for (const log of world.server.logs.values()) [log.epoch, log.top] = [`e${(world.forgotten += 1)}`, 0];
+        }
+      }
+      world.settle();
+      const { server, answers, asked } = world;
+      for (const [name, seen] of world.seen) checkSeen(seen, server.logs.get(name) as Log, `seed ${seed}`);
+      assert.deepEqual(server.ran, [...new Set(server.ran)], `seed ${seed}: run twice`);
+      assert.deepEqual(server.ran, [...server.ran].sort((a, b) => Number(a) - Number(b)), `seed ${seed}: out of order`);
+      assert.equal(answers.size, asked, `seed ${seed}: everything is answered`);
+      for (const [number, answer] of answers) {
+        if (answer === "outcome_unknown") assert.ok(forgetful);
+        else assert.ok(server.ran.includes(number) && (answer === "ack" || answer === String(number)), `seed ${seed}: ${answer}`);
+      }
+    }
+  });
+}

@@ -26,7 +26,7 @@ from multitransport.protocol.codes import CloseCode, ErrorCode
 from multitransport.protocol.frames import HelloOptions, JoinOptions, encode
 from multitransport.protocol.position import Position
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "Visit"]
 
 VERSION = 1
 
@@ -36,6 +36,15 @@ _VISIT_CODES: dict[str, CloseCode] = {
     ErrorCode.BAD_ROOM: CloseCode.NOT_FOUND,
     ErrorCode.FAILED: CloseCode.INTERNAL,
 }
+
+
+class Visit(NamedTuple):
+    """Somebody reads one room without a session: from where, and what is missing before it."""
+
+    client: Session
+    attachment: Attachment
+    start: Position
+    recovery: Recovery
 
 
 class Admitted(NamedTuple):
@@ -93,7 +102,7 @@ class Admission:
             raise Close(CloseCode.OTHER_USER, "these credentials belong to another user than the session")
         client.credential = candidate.credential
 
-    async def admit(self, hello: HelloOptions, request: Request, transport: str) -> Attachment:
+    async def admit(self, hello: HelloOptions, request: Request, transport: str) -> tuple[Session, Attachment]:
         """Take a hello: make or resume its session, and attach it. Raises Close."""
         if hello.v != VERSION:
             raise Close(CloseCode.UNSUPPORTED_VERSION, f"this server speaks version {VERSION}, not {hello.v}")
@@ -107,11 +116,11 @@ class Admission:
         polling = transport == "poll" and admitted.resumed and known is not None and known.polling
         admitted.client.polling = transport == "poll"
         await self._welcome(attachment, hello, admitted, quiet=polling)
-        return attachment
+        return admitted.client, attachment
 
     async def visit(
         self, request: Request, transport: str, name: str, position: Position | None, history: int | None
-    ) -> tuple[Attachment, Position, Recovery]:
+    ) -> Visit:
         """Let a request read one room without a session. Raises Close ``refused`` or ``not_found``."""
         visitor = Session(SessionRecord(self._new_secret(), "", b"", None, 0), request)
         try:
@@ -132,9 +141,9 @@ class Admission:
         # Nobody answers pings here: on a stream they only keep the connection warm.
         visit = structs.replace(self._pulses[transport], grace_seconds=math.inf)
         heartbeat = Heartbeat(visit, self._clock(), confirmed=True)
-        attachment = Attachment(visitor, transport, 0, heartbeat, self._settings.close_seconds)
+        attachment = Attachment(visitor.record, transport, 0, heartbeat, self._settings.close_seconds)
         self._hub.join(attachment.reader, log, recovery.offset)
-        return attachment, Position(log.epoch, recovery.offset), recovery
+        return Visit(visitor, attachment, Position(log.epoch, recovery.offset), recovery)
 
     async def _candidate(self, request: Request, hello: HelloOptions, transport: str, known: Session | None) -> Session:
         """Run the connect check on a session that is not one yet, so that a refusal leaves nothing behind. Raises
@@ -193,7 +202,7 @@ class Admission:
         """Put a new transport in the place of the one there may be."""
         confirmed = client.state is not State.UNCONFIRMED
         heartbeat = Heartbeat(self._pulses[transport], self._clock(), confirmed=confirmed)
-        attachment = Attachment(client, transport, hello.attach, heartbeat, self._settings.close_seconds)
+        attachment = Attachment(client.record, transport, hello.attach, heartbeat, self._settings.close_seconds)
         former, client.attachment = client.attachment, attachment
         if former is not None:
             for room in list(former.reader.cursors):
@@ -203,7 +212,7 @@ class Admission:
 
     async def _welcome(self, attachment: Attachment, hello: HelloOptions, admitted: Admitted, *, quiet: bool) -> None:
         """Lay out what the client is told first. ``quiet`` leaves out what a client that polls on knows already."""
-        client, settings = attachment.session, self._settings
+        client, settings = admitted.client, self._settings
         inbox = client.record.inbox
         await self._store.acknowledge(client.session_id, hello.acked)
         options = {
@@ -219,7 +228,7 @@ class Admission:
             "max_message": settings.max_message_bytes,
             "transport": attachment.transport,
         }
-        attachment.put("@welcome", encode(("welcome", options)), news=False)
+        attachment.put("@welcome", encode(("welcome", options)), news=not admitted.resumed)
         for seq, outcome in sorted(inbox.outcomes.items()):
             attachment.put(seq, outcome)
         if (ack := attachment.acked()) is not None:
@@ -227,13 +236,14 @@ class Admission:
         for room, joined_at in list(client.record.rooms.items()):
             asked = hello.rooms.get(room)
             position = asked.position if asked is not None and asked.position is not None else None
-            await self._rejoin(attachment, room, position or joined_at, quiet=quiet and position is not None)
+            await self._rejoin(client, attachment, room, position or joined_at, quiet=quiet and position is not None)
         for room, wanted in hello.rooms.items():
             if room not in client.record.rooms:
                 self._dispatch.submit(client, _request(room, wanted))
 
-    async def _rejoin(self, attachment: Attachment, name: str, position: Position, *, quiet: bool) -> None:
-        client = attachment.session
+    async def _rejoin(
+        self, client: Session, attachment: Attachment, name: str, position: Position, *, quiet: bool
+    ) -> None:
         try:
             declared = self._rooms.resolve(name).declaration
             log, recovery = await self._hub.open(name, declared.retention, position, 0)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from multitransport.core.heartbeat import Heartbeat
 from multitransport.core.log import Slice
 from multitransport.core.reader import Gap, Reader
+from multitransport.core.session import SessionRecord
+from multitransport.core.wheel import Entry
 from multitransport.protocol.codes import CloseCode
 from multitransport.protocol.frames import encode
-
-if TYPE_CHECKING:
-    from multitransport.core.wheel import Entry
-    from multitransport.node.session import Session
 
 __all__ = ["Attachment", "Batch", "Close"]
 
@@ -84,6 +82,7 @@ class Attachment:
         "_acked",
         "_close_seconds",
         "_control",
+        "_inbox",
         "_loop",
         "_woken",
         "abort",
@@ -93,15 +92,15 @@ class Attachment:
         "news",
         "on_news",
         "reader",
-        "session",
+        "session_id",
         "timer",
         "transport",
     )
 
     def __init__(
-        self, session: Session, transport: str, attach: int, heartbeat: Heartbeat, close_seconds: float
+        self, record: SessionRecord, transport: str, attach: int, heartbeat: Heartbeat, close_seconds: float
     ) -> None:
-        self.session = session
+        self.session_id = record.session_id
         self.transport = transport
         self.attach = attach
         self.heartbeat = heartbeat
@@ -114,6 +113,7 @@ class Attachment:
         self._loop = asyncio.get_running_loop()
         self._control: dict[int | str, bytes] = {}
         self._woken = False
+        self._inbox = record.inbox
         self._acked = -1
         self._close_seconds = close_seconds
         self._abort_handle: asyncio.TimerHandle | None = None
@@ -145,7 +145,7 @@ class Attachment:
 
     def acked(self) -> bytes | None:
         """Return an ``ack`` frame if it moved since the last one."""
-        processed = self.session.record.inbox.processed
+        processed = self._inbox.processed
         if processed == self._acked:
             return None
         self._acked = processed
@@ -173,7 +173,7 @@ class Attachment:
         self.news = False
         items = self.reader.take(limit_bytes)
         control = self._control
-        if not control and self.closing is None and self.session.record.inbox.processed == self._acked:
+        if not control and self.closing is None and self._inbox.processed == self._acked:
             return Batch([], items, None) if items else None
         frames = list(control.values())
         control.clear()

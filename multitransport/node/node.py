@@ -17,9 +17,8 @@ from multitransport.brokers.base import StaleAttach
 from multitransport.brokers.memory import MemoryBroker, MemorySessionStore
 from multitransport.core.heartbeat import Action
 from multitransport.core.inbox import BrokenSequence
-from multitransport.core.log import Recovery
 from multitransport.core.session import Event, State, next_state
-from multitransport.node.admission import Admission
+from multitransport.node.admission import Admission, Visit
 from multitransport.node.attachment import Attachment, Close
 from multitransport.node.checks import Checks
 from multitransport.node.declarations import Declarations
@@ -55,7 +54,7 @@ class Node:
         self._loop = loop = asyncio.get_running_loop()
         self.sessions: dict[str, Session] = {}
         self.draining = False
-        self._attachments: set[Attachment] = set()
+        self._attachments: dict[Attachment, Session] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._random = SystemRandom()
         self._all_gone: asyncio.Event | None = None
@@ -145,11 +144,11 @@ class Node:
         """Take a hello. Whoever calls this must ``release`` what it returns. Raises Close."""
         if self.draining:
             raise self.going_away()
-        return self.carry(await self.admission.admit(hello, request, transport))
+        return self._carry(*await self.admission.admit(hello, request, transport))
 
     async def visit(
         self, request: Request, transport: str, room: str, position: Position | None, history: int | None
-    ) -> tuple[Attachment, Position, Recovery]:
+    ) -> Visit:
         """Let a request read one room, as a stream (``sse``) or as one answer (``poll``).
 
         Whoever calls this must ``release`` the attachment. Raises Close.
@@ -160,12 +159,13 @@ class Node:
             raise Close(
                 CloseCode.TOO_MANY_SESSIONS, "this server is full", retry_after_seconds=self.settings.retry_seconds
             )
-        attachment, start, recovery = await self.admission.visit(request, transport, room, position, history)
-        return self.carry(attachment), start, recovery
+        visit = await self.admission.visit(request, transport, room, position, history)
+        self._carry(visit.client, visit.attachment)
+        return visit
 
-    def carry(self, attachment: Attachment) -> Attachment:
+    def _carry(self, client: Session, attachment: Attachment) -> Attachment:
         """Watch over a transport until it is released."""
-        self._attachments.add(attachment)
+        self._attachments[attachment] = client
         if self.draining:
             attachment.close(self.going_away())
         # Not at once: the first ping must not be in one write with the welcome.
@@ -177,10 +177,9 @@ class Node:
         attachment.ended()
         for room in list(attachment.reader.cursors):
             self.hub.leave(attachment.reader, room)
-        self._attachments.discard(attachment)
+        client = self._attachments.pop(attachment)
         if self._all_gone is not None and not self._attachments:
             self._all_gone.set()
-        client = attachment.session
         if client.attachment is attachment:
             client.attachment = None
             if client.state is not State.ENDED:
@@ -188,12 +187,15 @@ class Node:
                 ends = min(self._loop.time() + self.settings.resume_seconds, attachment.heartbeat.confirm_by)
                 self.own(self._store.detach(client.session_id, attachment.attach, ends))
 
-    async def receive(
-        self, client: Session, attach: int, frames: list[ClientFrame | Malformed], *, alive: bool
-    ) -> None:
+    async def receive(self, attachment: Attachment, frames: list[ClientFrame | Malformed], *, alive: bool) -> None:
         """Take the frames of one message; ``alive``: the client had its welcome when it wrote them. Raises Close,
         having taken none.
         """
+        await self._receive(self._attachments[attachment], attachment.attach, frames, alive=alive)
+
+    async def _receive(
+        self, client: Session, attach: int, frames: list[ClientFrame | Malformed], *, alive: bool
+    ) -> None:
         if any(_is_hello(frame) for frame in frames):
             raise Close(CloseCode.BAD_PROTOCOL, "hello a second time")
         seqs = [seq for frame in frames if (seq := getattr(frame, "seq", None)) is not None]
@@ -236,7 +238,7 @@ class Node:
         if client.credential != request.credential():
             await self.admission.check(client, request, hello, client.transport or "send")
         await self._store.acknowledge(client.session_id, hello.acked)
-        await self.receive(client, hello.attach, frames, alive=True)
+        await self._receive(client, hello.attach, frames, alive=True)
         # Let handlers that wait for nothing finish, so that this answer brings their outcome.
         await asyncio.sleep(0)
         inbox = client.record.inbox
@@ -308,7 +310,9 @@ class Node:
                 attachment.close(Close(CloseCode.STALLED, "the client does not read"))
                 attachment.abort()
             case Action.GHOST:
-                self.end(attachment.session, "never confirmed", Close(CloseCode.PING_TIMEOUT, "no sign of life"))
+                self.end(
+                    self._attachments[attachment], "never confirmed", Close(CloseCode.PING_TIMEOUT, "no sign of life")
+                )
         if math.isfinite(again_at):
             attachment.timer = self._timers.call_at(again_at, partial(self._tick, attachment))
 

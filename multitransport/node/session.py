@@ -6,18 +6,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from werkzeug.datastructures import Headers
 
 from multitransport.core.session import SessionRecord, State
+from multitransport.node.attachment import Attachment
 from multitransport.node.request import Request
 from multitransport.protocol.codec import Malformed
 from multitransport.protocol.frames import ClientFrame
 from multitransport.protocol.position import Position
-
-if TYPE_CHECKING:
-    from multitransport.node.attachment import Attachment
 
 __all__ = ["Job", "JoinRequest", "Session"]
 

@@ -41,7 +41,7 @@ async def read_room(node: Node, scope: Scope, receive: Receive, send: Send, head
         raise Close(CloseCode.METHOD_NOT_ALLOWED, f"use GET, not {scope['method']}")
     request = Request(scope)
     query = _query(request, node.settings.poll_seconds)
-    attachment, start, recovery = await node.visit(
+    _, attachment, start, recovery = await node.visit(
         request, "poll" if query.as_json else "sse", room, query.since, query.history
     )
     connection = Connection(scope, send)

@@ -47,11 +47,10 @@ async def poll(node: Node, scope: Scope, receive: Receive, send: Send, headers: 
     attachment, wait_seconds = await _admit(node, scope, receive, "poll")
     attachment.abort = Connection(scope, send).abort
     try:
-        if not attachment.session.resumed or not wait_seconds:
-            # Rooms of the hello whose checks wait for nothing come with this answer.
-            await asyncio.sleep(0)
-        elif not await news(attachment, receive, wait_seconds):
+        if wait_seconds and not await news(attachment, receive, wait_seconds):
             return
+        # What is ready already, such as rooms of the hello whose checks wait for nothing, comes with this answer.
+        await asyncio.sleep(0)
         batch = attachment.take(node.settings.batch_bytes)
         attachment.heartbeat.writing_since = asyncio.get_running_loop().time()
         await respond(send, 200, [*headers, (b"content-type", NDJSON)], b"" if batch is None else batch.frames)
@@ -67,7 +66,7 @@ async def _admit(node: Node, scope: Scope, receive: Receive, transport: str) -> 
     attachment = await node.admit(hello, Request(scope), transport)
     try:
         if frames:
-            await node.receive(attachment.session, attachment.attach, frames, alive=False)
+            await node.receive(attachment, frames, alive=False)
     except Close as close:
         attachment.close(close)
     except BaseException:

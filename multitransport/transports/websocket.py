@@ -59,14 +59,13 @@ async def _greet(node: Node, request: Request, receive: Receive) -> tuple[Attach
 
 
 async def _listen(node: Node, attachment: Attachment, frames: Frames, receive: Receive) -> None:
-    client = attachment.session
     try:
         if frames:
-            await node.receive(client, attachment.attach, frames, alive=False)
+            await node.receive(attachment, frames, alive=False)
         del frames
         while (message := await _message(receive, node.settings.max_message_bytes)) is not None:
             if attachment.closing is None:
-                await node.receive(client, attachment.attach, decode(message), alive=True)
+                await node.receive(attachment, decode(message), alive=True)
     except Close as close:
         attachment.close(close)
         while await _message(receive, node.settings.max_message_bytes, closing=True) is not None:

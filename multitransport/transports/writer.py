@@ -102,7 +102,7 @@ class Writer:
         self._written()
 
     def _fail(self, error: Exception) -> None:
-        logger.error("writing to session %s failed", self._attachment.session.session_id, exc_info=error)
+        logger.error("writing to session %s failed", self._attachment.session_id, exc_info=error)
         self._attachment.abort()
         self._end()
 

@@ -1,0 +1,350 @@
+"""What every broker and every session store is tested for. Inherit a contract, give it the factory, and pytest does the
+rest:
+
+    class TestMyBroker(BrokerContract):
+        @asynccontextmanager
+        async def open_broker(self) -> AsyncIterator[Broker]:
+            yield MyBroker()
+
+Needs pytest and pytest-asyncio. ``pytest.register_assert_rewrite("multitransport.testing.contracts")`` in a conftest
+makes failures say more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+import pytest_asyncio
+
+from multitransport.brokers.base import Broker, SessionStore, StaleAttach
+from multitransport.core.inbox import BrokenSequence
+from multitransport.core.log import Log, Recovery, Retention
+from multitransport.core.session import SessionRecord
+from multitransport.protocol.position import Position
+from multitransport.testing.waiting import eventually
+
+__all__ = ["BrokerContract", "SessionStoreContract"]
+
+KEEP = Retention(count=1000, seconds=60.0, bytes=1 << 20)
+ENOUGH = 1 << 20
+
+
+def _contents(log: Log, after: int | None = None) -> list[tuple[int, str, bytes]]:
+    """Return what a reader of the log gets."""
+    read: list[tuple[int, str, bytes]] = []
+    at = log.base if after is None else after
+    while at < log.top:
+        for publication in log.slice(at, ENOUGH).publications:
+            read.append((publication.offset, publication.event, publication.data))
+            at = publication.offset
+    return read
+
+
+class BrokerContract(ABC):
+    """The contract of a Broker."""
+
+    pytestmark = pytest.mark.asyncio
+
+    @abstractmethod
+    def open_broker(self) -> AbstractAsyncContextManager[Broker]:
+        """Return a broker that keeps no room yet and was not started, for the time of one test."""
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let so much of the broker's time pass, which is below a second."""
+        await asyncio.sleep(seconds)
+
+    @pytest.fixture
+    def advanced(self) -> list[str]:
+        """The rooms the node was told of."""
+        return []
+
+    @pytest_asyncio.fixture
+    async def broker(self, advanced: list[str]) -> AsyncIterator[Broker]:
+        """A broker that serves a node."""
+        async with self.open_broker() as broker:
+            await broker.start(advanced.append)
+            yield broker
+            await broker.stop()
+
+    async def test_publications_get_the_next_offsets(self, broker: Broker) -> None:
+        positions = [await broker.publish("a", "e", b"1", KEEP) for _ in range(3)]
+        assert [position.offset for position in positions] == [1, 2, 3]
+        assert len({position.epoch for position in positions}) == 1
+
+    async def test_rooms_count_by_themselves(self, broker: Broker) -> None:
+        one, other = await broker.publish("a", "e", b"1", KEEP), await broker.publish("b", "e", b"1", KEEP)
+        assert (one.offset, other.offset) == (1, 1)
+
+    async def test_what_is_published_is_in_the_log(self, broker: Broker) -> None:
+        await broker.publish("a", "größe", '{"text": "日本"}'.encode(), KEEP)
+        position = await broker.publish("a", "line", b"[1,2]", KEEP)
+        log = await broker.subscribe("a", KEEP, Position(position.epoch, 0))
+        assert _contents(log) == [(1, "größe", '{"text": "日本"}'.encode()), (2, "line", b"[1,2]")]
+        assert (log.room, log.position) == ("a", position)
+
+    async def test_the_source_is_in_the_frame(self, broker: Broker) -> None:
+        position = await broker.publish("a", "e", b"1", KEEP, "session 1")
+        log = await broker.subscribe("a", KEEP, Position(position.epoch, 0))
+        assert log.slice(0, ENOUGH).frames == b'["pub","a",1,"e",1,{"from":"session 1"}]'
+
+    async def test_a_room_nobody_published_to(self, broker: Broker) -> None:
+        log = await broker.subscribe("a", KEEP)
+        assert (log.base, log.top) == (0, 0)
+        position = await broker.publish("a", "e", b"1", KEEP)
+        assert position == Position(log.epoch, 1)
+
+    async def test_a_subscribed_log_grows_and_the_node_is_told(self, broker: Broker, advanced: list[str]) -> None:
+        await broker.publish("a", "e", b"0", KEEP)
+        log = await broker.subscribe("a", KEEP)
+        start = log.top
+        advanced.clear()
+        for n in range(1, 21):
+            await broker.publish("a", "e", b"%d" % n, KEEP)
+        await eventually(lambda: log.top == start + 20 and "a" in advanced)
+        assert _contents(log, start) == [(start + n, "e", b"%d" % n) for n in range(1, 21)]
+
+    async def test_a_subscribed_log_reaches_back_to_a_position(self, broker: Broker) -> None:
+        positions = [await broker.publish("a", "e", b"%d" % n, KEEP) for n in range(1, 6)]
+        log = await broker.subscribe("a", KEEP, positions[1])
+        recovery = log.recover(positions[1])
+        assert recovery == Recovery(2, True, None)
+        assert _contents(log, recovery.offset) == [(n, "e", b"%d" % n) for n in (3, 4, 5)]
+
+    async def test_a_subscribed_log_reaches_back_as_far_as_a_newcomer_wants(self, broker: Broker) -> None:
+        for n in range(1, 6):
+            await broker.publish("a", "e", b"%d" % n, KEEP)
+        log = await broker.subscribe("a", KEEP, None, 2)
+        assert _contents(log, log.newest(2).offset) == [(n, "e", b"%d" % n) for n in (4, 5)]
+
+    async def test_a_position_no_longer_kept_is_known_as_such(self, broker: Broker) -> None:
+        few = Retention(count=2)
+        positions = [await broker.publish("a", "e", b"%d" % n, few) for n in range(1, 6)]
+        log = await broker.subscribe("a", few, positions[0])
+        recovery = log.recover(positions[0])
+        assert (recovery.recovered, recovery.lost) == (False, log.base - 1)
+        assert _contents(log, recovery.offset)[-2:] == [(n, "e", b"%d" % n) for n in (4, 5)]
+
+    async def test_no_more_is_kept_than_the_bytes_allow(self, broker: Broker) -> None:
+        small = Retention(bytes=1000)
+        for _ in range(10):
+            await broker.publish("a", "e", b'"%s"' % (b"x" * 300), small)
+        log = await broker.subscribe("a", small, None, 10)
+        assert 1 <= len(_contents(log)) <= 3
+
+    async def test_what_is_too_old_is_not_read_again(self, broker: Broker) -> None:
+        brief = Retention(seconds=0.1)
+        position = await broker.publish("a", "e", b"1", brief)
+        await self.pass_time(0.2)
+        log = await broker.subscribe("a", brief, Position(position.epoch, 0))
+        assert not log.recover(Position(position.epoch, 0)).recovered
+        assert _contents(log) == []
+
+    async def test_a_position_never_means_something_else(self, broker: Broker) -> None:
+        brief = Retention(seconds=0.1)
+        former = await broker.publish("a", "e", b"1", brief)
+        await self.pass_time(0.2)
+        await broker.sweep()
+        position = await broker.publish("a", "e", b"2", brief)
+        assert position.epoch != former.epoch or position.offset == former.offset + 1
+
+    async def test_a_sweep_takes_nothing_that_is_kept(self, broker: Broker) -> None:
+        position = await broker.publish("a", "e", b"1", KEEP)
+        log = await broker.subscribe("b", KEEP)
+        await broker.sweep()
+        assert (await broker.publish("a", "e", b"2", KEEP)) == Position(position.epoch, 2)
+        assert (await broker.publish("b", "e", b"1", KEEP)) == Position(log.epoch, 1)
+        await eventually(lambda: _contents(log) == [(1, "e", b"1")])
+
+    async def test_a_room_can_be_let_go_of_and_taken_up_again(self, broker: Broker) -> None:
+        position = await broker.publish("a", "e", b"1", KEEP)
+        await broker.subscribe("a", KEEP)
+        await broker.unsubscribe("a")
+        await broker.publish("a", "e", b"2", KEEP)
+        log = await broker.subscribe("a", KEEP, position)
+        await broker.publish("a", "e", b"3", KEEP)
+        await eventually(lambda: log.top == 3)
+        assert log.epoch == position.epoch
+        assert _contents(log, log.recover(position).offset) == [(2, "e", b"2"), (3, "e", b"3")]
+
+    async def test_a_room_can_be_let_go_of_twice(self, broker: Broker) -> None:
+        await broker.unsubscribe("a")
+        await broker.subscribe("a", KEEP)
+        await broker.unsubscribe("a")
+        await broker.unsubscribe("a")
+        assert (await broker.publish("a", "e", b"1", KEEP)).offset == 1
+
+    async def test_publications_at_the_same_time_are_in_one_order(self, broker: Broker) -> None:
+        log = await broker.subscribe("a", KEEP)
+        positions = await asyncio.gather(*(broker.publish("a", "e", b"%d" % n, KEEP) for n in range(50)))
+        await eventually(lambda: log.top == 50)
+        assert sorted(position.offset for position in positions) == list(range(1, 51))
+        assert _contents(log) == sorted((position.offset, "e", b"%d" % n) for n, position in enumerate(positions))
+
+    async def test_after_its_end_the_node_is_told_nothing(self, broker: Broker, advanced: list[str]) -> None:
+        await broker.subscribe("a", KEEP)
+        await broker.stop()
+        advanced.clear()
+        await broker.start(lambda room: None)
+        await broker.publish("a", "e", b"1", KEEP)
+        assert advanced == []
+
+
+class SessionStoreContract(ABC):
+    """The contract of a SessionStore."""
+
+    pytestmark = pytest.mark.asyncio
+
+    @abstractmethod
+    def open_store(self) -> AbstractAsyncContextManager[SessionStore]:
+        """Return a store without records, for the time of one test."""
+
+    @pytest_asyncio.fixture
+    async def store(self) -> AsyncIterator[SessionStore]:
+        """A store that keeps one record, that of session ``s1``."""
+        async with self.open_store() as store:
+            await store.create(record("s1"))
+            yield store
+
+    async def test_a_record_is_found_as_it_was_made(self, store: SessionStore) -> None:
+        await store.create(record("s2", user_id="ann"))
+        assert await store.find("s2") == record("s2", user_id="ann")
+        assert await store.count() == 2
+
+    async def test_what_is_not_there_is_none(self, store: SessionStore) -> None:
+        assert await store.find("s2") is None
+        assert await store.remove("s2") is None
+
+    async def test_the_same_new_from_the_same_user_is_the_same_session(self, store: SessionStore) -> None:
+        kept = await store.create(SessionRecord("s2", "new of s1", b"other", None, 0))
+        assert kept == record("s1")
+        assert (await store.find("s2"), await store.count()) == (None, 1)
+
+    async def test_the_same_new_from_another_user_is_another_session(self, store: SessionStore) -> None:
+        for session_id, user_id in [("s2", "ann"), ("s3", "bob"), ("s4", "")]:
+            kept = await store.create(SessionRecord(session_id, "new of s1", b"", user_id, 0))
+            assert kept.session_id == session_id
+        assert await store.count() == 4
+
+    async def test_racing_hellos_make_one_session(self, store: SessionStore) -> None:
+        racing = [SessionRecord(f"s{n}", "new", b"", None, 0) for n in range(10, 20)]
+        kept = await asyncio.gather(*(store.create(each) for each in racing))
+        assert len({each.session_id for each in kept}) == 1
+
+    async def test_an_attach_is_raised(self, store: SessionStore) -> None:
+        await store.attach("s1", 3)
+        assert (found := await store.find("s1"))
+        assert (found.attach, found.secret_hash) == (3, b"secret")
+        await store.attach("s1", 4, b"changed")
+        assert (found := await store.find("s1"))
+        assert (found.attach, found.secret_hash) == (4, b"changed")
+
+    @pytest.mark.parametrize("attach", [1, 2, 3])
+    async def test_an_attach_that_is_not_above_changes_nothing(self, store: SessionStore, attach: int) -> None:
+        await store.attach("s1", 3)
+        await store.detach("s1", 3, 50.0)
+        with pytest.raises(StaleAttach):
+            await store.attach("s1", attach, b"changed")
+        assert (found := await store.find("s1"))
+        assert (found.attach, found.secret_hash) == (3, b"secret")
+        assert [each.session_id for each in await store.expired(50.0)] == ["s1"]
+
+    async def test_of_racing_attaches_one_wins(self, store: SessionStore) -> None:
+        results = await asyncio.gather(*(store.attach("s1", 1) for _ in range(10)), return_exceptions=True)
+        assert results.count(None) == 1
+        assert sum(isinstance(result, StaleAttach) for result in results) == 9
+
+    async def test_seqs_are_claimed_for_the_highest_attach(self, store: SessionStore) -> None:
+        await store.attach("s1", 2)
+        assert await store.claim("s1", 2, [1, 2], 4) == 0
+        assert await store.claim("s1", 2, [2, 3], 4) == 2
+        for attach in (1, 3):
+            with pytest.raises(StaleAttach):
+                await store.claim("s1", attach, [4], 4)
+        assert (found := await store.find("s1"))
+        assert found.inbox.claimed == 3
+
+    @pytest.mark.parametrize("seqs", [[2], [1, 3], [1, 2, 3, 4, 5]])
+    async def test_a_broken_sequence_claims_nothing(self, store: SessionStore, seqs: list[int]) -> None:
+        await store.attach("s1", 1)
+        with pytest.raises(BrokenSequence):
+            await store.claim("s1", 1, seqs, 4)
+        assert (found := await store.find("s1"))
+        assert found.inbox.claimed == 0
+
+    async def test_of_racing_claims_one_is_the_first(self, store: SessionStore) -> None:
+        await store.attach("s1", 1)
+        before = await asyncio.gather(*(store.claim("s1", 1, [1], 4) for _ in range(10)))
+        assert sorted(before) == [0] + [1] * 9
+
+    async def test_outcomes_are_kept_until_they_are_acknowledged(self, store: SessionStore) -> None:
+        await store.attach("s1", 1)
+        await store.claim("s1", 1, [1, 2, 3, 4], 4)
+        for seq, outcome in [(1, b"one"), (2, None), (4, b"four")]:
+            await store.commit("s1", seq, outcome, 100)
+        assert (found := await store.find("s1"))
+        assert (found.inbox.processed, found.inbox.outcomes) == (2, {1: b"one", 4: b"four"})
+        await store.acknowledge("s1", 1)
+        await store.commit("s1", 3, b"x" * 101, 100)
+        assert (found := await store.find("s1"))
+        assert (found.inbox.processed, found.inbox.acked, sorted(found.inbox.outcomes)) == (4, 1, [3, 4])
+        assert found.inbox.outcomes[3].startswith(b'["error",3,"outcome_unknown"')
+
+    async def test_rooms_are_kept_with_where_they_were_joined(self, store: SessionStore) -> None:
+        await store.join("s1", "a", Position("e", 5))
+        await store.join("s1", "b", Position("e", 1))
+        await store.join("s1", "a", Position("e", 7))
+        await store.leave("s1", "b")
+        await store.leave("s1", "c")
+        assert (found := await store.find("s1"))
+        assert found.rooms == {"a": Position("e", 7)}
+
+    async def test_a_session_that_is_not_there_is_not_made(self, store: SessionStore) -> None:
+        with pytest.raises(StaleAttach):
+            await store.attach("s2", 1)
+        with pytest.raises(StaleAttach):
+            await store.claim("s2", 1, [1], 4)
+        await store.commit("s2", 1, b"1", 100)
+        await store.acknowledge("s2", 1)
+        await store.join("s2", "a", Position("e", 1))
+        await store.leave("s2", "a")
+        await store.detach("s2", 1, 0.0)
+        assert (await store.find("s2"), await store.count(), await store.expired(1e9)) == (None, 1, [])
+
+    async def test_a_detached_session_expires_at_its_time(self, store: SessionStore) -> None:
+        await store.attach("s1", 1)
+        await store.detach("s1", 1, 50.0)
+        assert await store.expired(49.9) == []
+        assert [each.session_id for each in await store.expired(50.0)] == ["s1"]
+        assert (await store.expired(60.0), await store.find("s1"), await store.count()) == ([], None, 0)
+
+    async def test_an_attached_session_does_not_expire(self, store: SessionStore) -> None:
+        await store.attach("s1", 1)
+        await store.detach("s1", 1, 50.0)
+        await store.attach("s1", 2)
+        assert await store.expired(1e9) == []
+
+    async def test_an_older_transport_detaches_nothing(self, store: SessionStore) -> None:
+        await store.attach("s1", 2)
+        await store.detach("s1", 1, 50.0)
+        assert await store.expired(1e9) == []
+
+    @pytest.mark.parametrize("how", ["removed", "expired"])
+    async def test_a_session_that_is_gone_can_be_made_anew(self, store: SessionStore, how: str) -> None:
+        await store.attach("s1", 1)
+        await store.detach("s1", 1, 50.0)
+        gone = await store.remove("s1") if how == "removed" else (await store.expired(50.0))[0]
+        assert gone is not None
+        assert (gone.session_id, gone.attach) == ("s1", 1)
+        assert await store.count() == 0
+        made = await store.create(SessionRecord("s2", "new of s1", b"", None, 0))
+        assert (made.session_id, made.attach) == ("s2", 0)
+        assert await store.expired(1e9) == []
+
+
+def record(session_id: str, user_id: str | None = None) -> SessionRecord:
+    """Return a new session's record."""
+    return SessionRecord(session_id, f"new of {session_id}", b"secret", user_id, 0)

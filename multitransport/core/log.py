@@ -79,17 +79,18 @@ class Slice:
 class Log:
     """The log of one room, or the end of it that this process holds.
 
-    ``top`` is the last offset given, ``base`` the one before the oldest kept: the log holds ``base + 1 … top``.
+    ``top`` is the last offset given, ``base`` the one before the oldest kept: the log holds ``base + 1 … top``, in
+    ``size`` bytes. ``written`` counts all the bytes there ever were.
     """
 
-    __slots__ = ("_head", "_publications", "_slices", "base", "epoch", "retention", "room", "size", "top")
+    __slots__ = ("_head", "_publications", "_slices", "base", "epoch", "retention", "room", "size", "top", "written")
 
     def __init__(self, room: str, epoch: str, retention: Retention) -> None:
         self.room = room
         self.epoch = epoch
         self.retention = retention
         self.base = self.top = 0
-        self.size = 0
+        self.size = self.written = 0
         self._publications: dict[int, Publication] = {}
         self._slices: dict[tuple[int, int], Slice] = {}
         self._head = b'["pub",' + encode(room) + b","
@@ -110,6 +111,7 @@ class Log:
         publication = Publication(offset, event, data, frame, now)
         self.top = offset
         self.size += len(frame)
+        self.written += len(frame)
         self._publications[offset] = publication
         self._slices.clear()
         self.trim(now)
@@ -118,6 +120,7 @@ class Log:
     def trim(self, now: float) -> None:
         """Drop what the retention no longer keeps at this time."""
         retention = self.retention
+        base = self.base
         while self.base < self.top:
             oldest = self._publications[self.base + 1]
             too_many = len(self) > retention.count or (self.size > retention.bytes and len(self) > 1)
@@ -127,6 +130,8 @@ class Log:
             self._slices.clear()
             self.size -= len(oldest.frame)
             self.base = oldest.offset
+        if base != self.base:
+            self._slices.clear()
 
     def slice(self, after: int, limit_bytes: int) -> Slice:
         """Return at least one publication after the offset, and about ``limit_bytes``; ``base <= after < top``."""

@@ -28,7 +28,7 @@ class Feed:
     ones batches grow instead of the load.
     """
 
-    __slots__ = ("_busy", "_dirty", "_flushed", "_loop", "_offered", "cursors", "log")
+    __slots__ = ("_busy", "_dirty", "_flushed", "_loop", "_offered", "_offered_bytes", "cursors", "log")
 
     def __init__(self, log: Log, loop: asyncio.AbstractEventLoop) -> None:
         self.log = log
@@ -37,6 +37,7 @@ class Feed:
         self._busy = False
         self._dirty = False
         self._offered = log.top
+        self._offered_bytes = log.written
         self._flushed: asyncio.Future[None] | None = None
 
     def advanced(self) -> None:
@@ -48,25 +49,30 @@ class Feed:
             self._busy = True
             self._loop.call_soon(self._flush, context=_NO_CONTEXT)
         else:
-            self._offered = self.log.top
+            self._offered, self._offered_bytes = self.log.top, self.log.written
 
     async def room_for_more(self) -> None:
         """Wait until readers that keep up have been offered enough that the retention will not overrun them.
 
         A publisher in a tight loop is held for at most one flush and its pause; slow readers hold nobody.
         """
-        while self._busy and 2 * (self.log.top - self._offered) >= self.log.retention.count:
+        while self._busy and self._half_unoffered():
             if self._flushed is None:
                 self._flushed = self._loop.create_future()
             await asyncio.shield(self._flushed)
 
+    def _half_unoffered(self) -> bool:
+        log, retention = self.log, self.log.retention
+        behind = 2 * (log.top - self._offered) >= retention.count
+        return behind or 2 * (log.written - self._offered_bytes) >= retention.bytes
+
     def _flush(self) -> None:
         self._dirty = False
         started = self._loop.time()
-        offered = self.log.top
+        offered, offered_bytes = self.log.top, self.log.written
         for cursor in tuple(self.cursors):
             cursor.flush()
-        self._offered = offered
+        self._offered, self._offered_bytes = offered, offered_bytes
         pause = _PAUSE_RATIO * (self._loop.time() - started)
         if pause < _SHORTEST_PAUSE_SECONDS:
             self._next()

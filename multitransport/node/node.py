@@ -57,6 +57,7 @@ class Node:
         self._attachments: dict[Attachment, Session] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._random = SystemRandom()
+        self._drained: asyncio.Task[None] | None = None
         self._all_gone: asyncio.Event | None = None
         shortest = min(settings.ping_seconds, settings.grace_seconds, settings.stalled_seconds, settings.hello_seconds)
         self._timers = Timers(loop, min(0.25, shortest / 10))
@@ -102,9 +103,12 @@ class Node:
         """Take no more hellos and send every client away with a time to come back; return when they are gone, or after
         the drain time.
         """
-        if self.draining:
-            return
-        self.draining = True
+        if self._drained is None:
+            self.draining = True
+            self._drained = self._loop.create_task(self._drain())
+        await asyncio.shield(self._drained)
+
+    async def _drain(self) -> None:
         for attachment in list(self._attachments):
             attachment.close(self.going_away())
         if self._attachments:
@@ -117,9 +121,14 @@ class Node:
             attachment.abort()
 
     async def stop(self) -> None:
-        """Drain, then end everything this node owns."""
+        """Drain, announce the end of the sessions, which go with this process, then end everything this node owns."""
         await self.drain()
         self._timers.stop()
+        leaving = [self.checks.disconnected(client, "stopped") for client in self.sessions.values()]
+        try:
+            await asyncio.wait_for(asyncio.gather(*leaving), self.settings.drain_seconds)
+        except TimeoutError:
+            logger.warning("disconnect callbacks took longer than %g s and are cut", self.settings.drain_seconds)
         workers = [client.worker for client in self.sessions.values() if client.worker is not None]
         tasks = [*self._tasks, *workers]
         for task in tasks:

@@ -27,6 +27,8 @@ export class Attempt implements Link {
 
   constructor(
     readonly name: TransportName,
+    /** The slow one it was begun beside. */
+    readonly beside: Attempt | null,
     readonly owner: AttemptOwner,
   ) {}
 

@@ -19,6 +19,8 @@ const GIVE_UP_MS = 10_000;
 const PROOF_MS = 3_000;
 /** A transport that lasted this long after its proof was good. */
 const STABLE_MS = 10_000;
+/** A timer this late had to wait for the page's own work. */
+const BUSY_MS = 250;
 /** A timer this late was asleep with its page. */
 const ASLEEP_MS = 2_000;
 const MOST_TRIALS = 50;
@@ -166,14 +168,14 @@ export class Connection implements AttemptOwner {
     this.#timer = setTimeout(() => this.#open(choice.transport), wait);
   }
 
-  #open(name: TransportName): void {
+  #open(name: TransportName, slow: Attempt | null = null): void {
     const wait = this.#backoff.admit(Date.now());
     if (wait) {
       clearTimeout(this.#timer);
-      this.#timer = setTimeout(() => this.#open(name), wait);
+      this.#timer = setTimeout(() => this.#open(name, slow), wait);
       return;
     }
-    const attempt = new Attempt(name, this);
+    const attempt = new Attempt(name, slow, this);
     this.#attempts.add(attempt);
     if (!this.#current) this.#tell({ state: "connecting", retryInMs: null });
     this.#awaitWelcome(attempt);
@@ -206,7 +208,9 @@ export class Connection implements AttemptOwner {
   }
 
   #awaitWelcome(attempt: Attempt): void {
-    attempt.within(SLOW_MS, () => {
+    attempt.within(SLOW_MS, (late) => {
+      // A busy page: the answer may be in the queue behind this.
+      if (late > BUSY_MS) return this.#awaitWelcome(attempt);
       this.#hedge(attempt);
       attempt.within(GIVE_UP_MS - SLOW_MS, () => this.#end(attempt, "failed"));
     });
@@ -214,7 +218,7 @@ export class Connection implements AttemptOwner {
 
   #hedge(slow: Attempt): void {
     const other = this.#attempts.size === 1 && navigator.onLine !== false ? hedge(this.#facts, slow.name) : null;
-    if (other) this.#open(other);
+    if (other) this.#open(other, slow);
   }
 
   heard(attempt: Attempt, frames: ServerFrame[]): void {
@@ -245,12 +249,7 @@ export class Connection implements AttemptOwner {
   #attached(attempt: Attempt): void {
     attempt.welcomedMs = Date.now();
     this.#current = attempt;
-    const rank = this.#allowed.indexOf(attempt.name);
-    for (const other of this.#attempts) {
-      // One that has not said hello yet will say a later one when it is up, and may still turn out the better.
-      const better = !other.attach && this.#allowed.indexOf(other.name) < rank;
-      if (other !== attempt && !better) this.#end(other);
-    }
+    this.#settleOn(attempt, (other) => other.attach > attempt.attach);
     this.#tell({
       state: "live",
       transport: attempt.name,
@@ -265,6 +264,16 @@ export class Connection implements AttemptOwner {
     if (attempt.name !== "poll") attempt.ping();
   }
 
+  /** Let go of the other attempts, but for those that may still turn out to be the better. */
+  #settleOn(attempt: Attempt, may: (other: Attempt) => boolean): void {
+    const rank = this.#allowed.indexOf(attempt.name);
+    for (const other of this.#attempts) {
+      // One that has not said hello yet will say a later one when it is up.
+      const better = !other.attach && this.#allowed.indexOf(other.name) < rank;
+      if (other !== attempt && !better && !may(other)) this.#end(other);
+    }
+  }
+
   /** A ping was answered, or a poll, which is the same; 0 where it was held and says nothing about the time. */
   #answered(attempt: Attempt, sinceMs: number): void {
     const now = Date.now();
@@ -273,6 +282,10 @@ export class Connection implements AttemptOwner {
     if (attempt.provenMs) return;
     attempt.provenMs = now;
     this.#memory.save(attempt.name, now);
+    const slow = attempt.beside;
+    // A stream that is held back ends, and comes out, when the server hears of the next transport: that is no late welcome.
+    if (slow?.attach) this.#record(slow.name, slow.name === "sse" ? "buffered" : "failed", now, false);
+    this.#settleOn(attempt, () => false);
     this.#carry(attempt);
     this.#planUpgrade();
   }

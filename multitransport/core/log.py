@@ -120,18 +120,14 @@ class Log:
     def trim(self, now: float) -> None:
         """Drop what the retention no longer keeps at this time."""
         retention = self.retention
-        base = self.base
         while self.base < self.top:
             oldest = self._publications[self.base + 1]
             too_many = len(self) > retention.count or (self.size > retention.bytes and len(self) > 1)
             if not too_many and now - oldest.at <= retention.seconds:
                 break
             del self._publications[oldest.offset]
-            self._slices.clear()
             self.size -= len(oldest.frame)
             self.base = oldest.offset
-        if base != self.base:
-            self._slices.clear()
 
     def slice(self, after: int, limit_bytes: int) -> Slice:
         """Return at least one publication after the offset, and about ``limit_bytes``; ``base <= after < top``."""

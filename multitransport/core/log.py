@@ -126,6 +126,7 @@ class Log:
             if not too_many and now - oldest.at <= retention.seconds:
                 break
             del self._publications[oldest.offset]
+            self._slices.clear()
             self.size -= len(oldest.frame)
             self.base = oldest.offset
 

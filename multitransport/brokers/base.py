@@ -5,14 +5,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from multitransport.core.log import Log, Retention
+from multitransport.core.publication import Draft
 from multitransport.core.session import SessionRecord
 from multitransport.errors import BrokerUnavailable
+from multitransport.protocol.binary import Frame
 from multitransport.protocol.position import Position
 
-__all__ = ["Broker", "SessionStore", "StaleAttach", "TooManyRooms"]
+__all__ = ["Broker", "Member", "Meta", "PresenceStore", "SessionStore", "StaleAttach", "TooManyRooms"]
 
 
 class TooManyRooms(BrokerUnavailable):
@@ -32,21 +36,23 @@ class Broker(Protocol):
     - The epoch of a room changes if and only if offsets may mean something else than before.
     """
 
-    async def start(self, advanced: Callable[[str], None]) -> None:
-        """Begin to serve a node; ``advanced(room)`` must be cheap and not raise."""
+    async def start(self, advanced: Callable[[str], None], flashed: Callable[[str, Draft], None]) -> None:
+        """Begin to serve a node; ``advanced(room)`` and ``flashed(room, volatile)`` must be cheap and not raise."""
         ...
 
     async def stop(self) -> None:
         """End everything ``start`` began."""
         ...
 
-    async def publish(
-        self, room: str, event: str, data: bytes, retention: Retention, source: str | None = None
-    ) -> Position:
-        """Append a publication, its data JSON, and return its position.
+    async def publish(self, room: str, draft: Draft, retention: Retention) -> Position:
+        """Append a publication and return its position; one with the id of a kept one is that one.
 
-        Raises BrokerUnavailable where it is not known to have been taken.
+        Raises BrokerUnavailable where it is not known to have been taken, RoomFull.
         """
+        ...
+
+    async def flash(self, room: str, draft: Draft) -> None:
+        """Tell every node's readers of a room something that no log keeps. Raises BrokerUnavailable."""
         ...
 
     async def subscribe(self, room: str, retention: Retention, after: Position | None = None, history: int = 0) -> Log:
@@ -95,7 +101,7 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def commit(self, session_id: str, seq: int, outcome: bytes | None, max_bytes: int) -> None:
+    async def commit(self, session_id: str, seq: int, outcome: Frame | None, max_bytes: int) -> None:
         """Note a claimed seq as processed and keep its outcome, as ``Inbox.commit`` does."""
         ...
 
@@ -121,4 +127,36 @@ class SessionStore(Protocol):
 
     async def remove(self, session_id: str) -> SessionRecord | None:
         """Remove and return a record."""
+        ...
+
+
+class Meta(msgspec.Struct, frozen=True):
+    """One session of a member: how it is carried and what it says of itself."""
+
+    session: str
+    transport: str | None
+    meta: Any = None
+
+
+class Member(msgspec.Struct, frozen=True):
+    """Who is in a room: a user with all their sessions, or one anonymous session. ``id`` tells members apart."""
+
+    id: str
+    user: str | None
+    metas: list[Meta]
+
+
+class PresenceStore(Protocol):
+    """Who is in which room. Each method is atomic and returns what changed, so that one change is announced once."""
+
+    async def enter(self, room: str, member_id: str, user_id: str | None, meta: Meta) -> Member | None:
+        """Add a session to a room or change its meta; return the member if that changed anything."""
+        ...
+
+    async def exit(self, room: str, session_id: str) -> Member | None:
+        """Take a session out; return its member, without metas where it was the last, or None where it was not in."""
+        ...
+
+    async def members(self, room: str) -> list[Member]:
+        """Return who is in the room."""
         ...

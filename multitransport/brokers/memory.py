@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from multitransport.brokers.base import StaleAttach, TooManyRooms
+from multitransport.brokers.base import Member, Meta, StaleAttach, TooManyRooms
 from multitransport.core.log import Log, Retention
+from multitransport.core.publication import Draft
 from multitransport.core.session import SessionRecord
+from multitransport.core.state import new_log
+from multitransport.protocol.binary import Frame
 from multitransport.protocol.position import Position
 
-__all__ = ["MemoryBroker", "MemorySessionStore"]
+__all__ = ["MemoryBroker", "MemoryPresenceStore", "MemorySessionStore"]
 
 _SWEEP_SLICE = 500
 
 
-def _ignore(room: str) -> None:
+def _ignore(*_: object) -> None:
     """Stand in for a node before one has started."""
 
 
@@ -33,23 +36,28 @@ class MemoryBroker:
         self._used_at: dict[str, float] = {}
         self._subscribed: set[str] = set()
         self._advanced: Callable[[str], None] = _ignore
+        self._flashed: Callable[[str, Draft], None] = _ignore
 
-    async def start(self, advanced: Callable[[str], None]) -> None:
+    async def start(self, advanced: Callable[[str], None], flashed: Callable[[str, Draft], None]) -> None:
         """See Broker."""
         self._advanced = advanced
+        self._flashed = flashed
 
     async def stop(self) -> None:
         """See Broker."""
         self._advanced = _ignore
+        self._flashed = _ignore
 
-    async def publish(
-        self, room: str, event: str, data: bytes, retention: Retention, source: str | None = None
-    ) -> Position:
+    async def publish(self, room: str, draft: Draft, retention: Retention) -> Position:
         """See Broker."""
         log = self._log(room, retention)
-        publication = log.append(event, data, self._clock(), source=source)
+        offset = log.append(draft, self._clock())
         self._advanced(room)
-        return Position(log.epoch, publication.offset)
+        return Position(log.epoch, offset)
+
+    async def flash(self, room: str, draft: Draft) -> None:
+        """See Broker."""
+        self._flashed(room, draft)
 
     async def subscribe(self, room: str, retention: Retention, after: Position | None = None, history: int = 0) -> Log:
         """See Broker."""
@@ -78,7 +86,7 @@ class MemoryBroker:
         if log is None:
             if len(self._logs) >= self._max_rooms:
                 raise TooManyRooms(f"this process keeps {self._max_rooms} rooms already")
-            log = self._logs[room] = Log(room, self._new_epoch(), retention)
+            log = self._logs[room] = new_log(room, self._new_epoch(), retention)
         self._used_at[room] = self._clock()
         return log
 
@@ -121,7 +129,7 @@ class MemorySessionStore:
             raise StaleAttach
         return record.inbox.claim(seqs, window)
 
-    async def commit(self, session_id: str, seq: int, outcome: bytes | None, max_bytes: int) -> None:
+    async def commit(self, session_id: str, seq: int, outcome: Frame | None, max_bytes: int) -> None:
         """See SessionStore."""
         if (record := self._records.get(session_id)) is not None:
             record.inbox.commit(seq, outcome, max_bytes)
@@ -159,3 +167,43 @@ class MemorySessionStore:
         if record is not None:
             self._by_new.pop((record.new, record.user_id), None)
         return record
+
+
+class MemoryPresenceStore:
+    """A PresenceStore of this process."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[str, dict[str, Member]] = {}
+        self._member_of: dict[tuple[str, str], str] = {}
+
+    async def enter(self, room: str, member_id: str, user_id: str | None, meta: Meta) -> Member | None:
+        """See PresenceStore."""
+        members = self._rooms.setdefault(room, {})
+        former = members.get(member_id)
+        metas = [] if former is None else former.metas
+        if meta in metas:
+            return None
+        member = Member(member_id, user_id, [*(each for each in metas if each.session != meta.session), meta])
+        members[member_id] = member
+        self._member_of[room, meta.session] = member_id
+        return member
+
+    async def exit(self, room: str, session_id: str) -> Member | None:
+        """See PresenceStore."""
+        member_id = self._member_of.pop((room, session_id), None)
+        if member_id is None:
+            return None
+        members = self._rooms[room]
+        former = members[member_id]
+        member = Member(member_id, former.user, [each for each in former.metas if each.session != session_id])
+        if member.metas:
+            members[member_id] = member
+        else:
+            del members[member_id]
+            if not members:
+                del self._rooms[room]
+        return member
+
+    async def members(self, room: str) -> list[Member]:
+        """See PresenceStore."""
+        return list(self._rooms.get(room, {}).values())

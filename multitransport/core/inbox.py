@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from multitransport.protocol.binary import Frame, text
 from multitransport.protocol.codes import ErrorCode
 from multitransport.protocol.frames import encode
 
@@ -28,7 +29,7 @@ class Inbox(msgspec.Struct):
     claimed: int = 0
     processed: int = 0
     acked: int = 0
-    outcomes: dict[int, bytes] = msgspec.field(default_factory=dict)
+    outcomes: dict[int, Frame] = msgspec.field(default_factory=dict)
     early: set[int] | None = None
     """Done above ``processed``: what was claimed before it is still under way."""
 
@@ -52,10 +53,10 @@ class Inbox(msgspec.Struct):
         self.acknowledge(top - window)
         return before
 
-    def commit(self, seq: int, outcome: bytes | None, max_bytes: int) -> None:
+    def commit(self, seq: int, outcome: Frame | None, max_bytes: int) -> None:
         """Note that a claimed seq is done, and keep its outcome if it has one."""
         if outcome is not None and seq > self.acked:
-            kept = outcome if len(outcome) <= max_bytes else _unknown(seq, "the outcome was too large to keep")
+            kept = outcome if len(text(outcome)) <= max_bytes else _unknown(seq, "the outcome was too large to keep")
             self.outcomes[seq] = kept
         if seq > self.processed + 1:
             self.early = {seq, *(self.early or ())}

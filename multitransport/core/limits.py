@@ -28,5 +28,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_outcome_bytes: int = 1 << 16
     """One outcome kept for repetition. Beyond: it is sent once; its repeat is ``outcome_unknown``."""
 
+    max_meta_bytes: int = 4096
+    """What a session may say of itself in a room with presence. Beyond: ``invalid``."""
+
     batch_bytes: int = 1 << 16
     """What one write aims at. A single larger publication still goes out whole."""

@@ -1,36 +1,32 @@
-"""A room's log: publications by offset, kept within a retention, read as slices encoded once for all readers."""
+"""A room's log: publications by offset, kept within a retention, read as slices that are encoded once for all readers."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from multitransport.protocol import eventstream
-from multitransport.protocol.frames import encode
+from multitransport.core.publication import Draft, Publication, Slice, publish_frame
 from multitransport.protocol.position import Position
 
-__all__ = ["Log", "Publication", "Recovery", "Retention", "Slice"]
+__all__ = ["Log", "Recovery", "Retention"]
 
 _CACHED_SLICES = 8
 
 
 class Retention(msgspec.Struct, frozen=True):
-    """What a log keeps, whichever bound is met first. A single publication over ``bytes`` is still kept alone."""
+    """What a log keeps, whichever bound is met first. A single publication over ``bytes`` is still kept alone.
+
+    With ``keys`` above 0 the room is a state room: it keeps the newest publication of each of that many keys, and
+    ``seconds`` is how long it remembers which keys were deleted.
+    """
 
     count: int = 1000
     seconds: float = 300.0
     bytes: int = 1 << 20
-
-
-class Publication(msgspec.Struct, frozen=True, gc=False):
-    """One entry of a log: its ``pub`` frame, encoded, and what the room URL needs of it."""
-
-    offset: int
-    event: str
-    data: bytes
-    frame: bytes
-    at: float
+    keys: int = 0
+    disconnect: bool = False
+    """A reader that falls behind is disconnected rather than moved on."""
 
 
 class Recovery(NamedTuple):
@@ -41,41 +37,6 @@ class Recovery(NamedTuple):
     lost: int | None
 
 
-class Slice:
-    """Consecutive publications, as every reader at the same place gets them. ``encoded`` caches a transport's form of
-    it.
-    """
-
-    __slots__ = ("_event", "_text", "encoded", "frames", "publications", "size")
-
-    def __init__(self, publications: list[Publication]) -> None:
-        self.publications = publications
-        self.frames = b"\n".join([publication.frame for publication in publications])
-        self.size = len(self.frames)
-        self.encoded: dict[str, Any] = {}
-        self._text: str | None = None
-        self._event: bytes | None = None
-
-    @property
-    def last(self) -> int:
-        """The offset of the last publication."""
-        return self.publications[-1].offset
-
-    @property
-    def text(self) -> str:
-        """The frames as text, for WebSocket."""
-        if self._text is None:
-            self._text = self.frames.decode()
-        return self._text
-
-    @property
-    def event(self) -> bytes:
-        """The frames as one Server-Sent Event."""
-        if self._event is None:
-            self._event = eventstream.encode_message(self.frames)
-        return self._event
-
-
 class Log:
     """The log of one room, or the end of it that this process holds.
 
@@ -83,7 +44,9 @@ class Log:
     ``size`` bytes. ``written`` counts all the bytes there ever were.
     """
 
-    __slots__ = ("_head", "_publications", "_slices", "base", "epoch", "retention", "room", "size", "top", "written")
+    __slots__ = ("_by_id", "_publications", "_slices", "base", "epoch", "retention", "room", "size", "top", "written")
+
+    mode = "log"
 
     def __init__(self, room: str, epoch: str, retention: Retention) -> None:
         self.room = room
@@ -92,30 +55,28 @@ class Log:
         self.base = self.top = 0
         self.size = self.written = 0
         self._publications: dict[int, Publication] = {}
+        self._by_id: dict[str, int] = {}
         self._slices: dict[tuple[int, int], Slice] = {}
-        self._head = b'["pub",' + encode(room) + b","
 
     def __len__(self) -> int:
-        return self.top - self.base
+        return len(self._publications)
 
     @property
     def position(self) -> Position:
         """The position of a reader that has everything."""
         return Position(self.epoch, self.top)
 
-    def append(self, event: str, data: bytes, now: float, *, source: str | None = None) -> Publication:
-        """Add a publication, whose data is JSON already, and drop what the retention no longer keeps."""
+    def append(self, draft: Draft, now: float) -> int:
+        """Add a publication, drop what the retention no longer keeps, and return the offset.
+
+        One with the id of a publication that is still kept is that publication: nothing is added.
+        """
+        if draft.id is not None and (known := self._by_id.get(draft.id)) is not None:
+            return known
         offset = self.top + 1
-        options = b"]" if source is None else b"," + encode({"from": source}) + b"]"
-        frame = b"".join((self._head, b"%d," % offset, encode(event), b",", data, options))
-        publication = Publication(offset, event, data, frame, now)
-        self.top = offset
-        self.size += len(frame)
-        self.written += len(frame)
-        self._publications[offset] = publication
-        self._slices.clear()
+        self._add(Publication(offset, draft, publish_frame(self.room, offset, draft), now))
         self.trim(now)
-        return publication
+        return offset
 
     def trim(self, now: float) -> None:
         """Drop what the retention no longer keeps at this time."""
@@ -125,29 +86,15 @@ class Log:
             too_many = len(self) > retention.count or (self.size > retention.bytes and len(self) > 1)
             if not too_many and now - oldest.at <= retention.seconds:
                 break
-            del self._publications[oldest.offset]
-            self._slices.clear()
-            self.size -= len(oldest.frame)
+            self._drop(oldest)
             self.base = oldest.offset
 
     def slice(self, after: int, limit_bytes: int) -> Slice:
         """Return at least one publication after the offset, and about ``limit_bytes``; ``base <= after < top``."""
         found = self._slices.get((after, limit_bytes))
         if found is None:
-            if len(self._slices) >= _CACHED_SLICES:
-                self._slices.clear()
-            found = self._slices[after, limit_bytes] = Slice(self._collect(after, limit_bytes))
+            found = self._cache(after, limit_bytes, self._collect(after, limit_bytes))
         return found
-
-    def _collect(self, after: int, limit_bytes: int) -> list[Publication]:
-        publications = []
-        for offset in range(after + 1, self.top + 1):
-            publication = self._publications[offset]
-            publications.append(publication)
-            limit_bytes -= len(publication.frame) + 1
-            if limit_bytes <= 0:
-                break
-        return publications
 
     def newest(self, count: int) -> Recovery:
         """Return where a newcomer starts that gets the latest ``count`` publications."""
@@ -160,3 +107,35 @@ class Log:
         if position.offset < self.base:
             return Recovery(self.base, False, self.base - position.offset)
         return Recovery(position.offset, True, None)
+
+    def _collect(self, after: int, limit_bytes: int) -> Slice:
+        publications = []
+        offset = after
+        while offset < self.top and limit_bytes > 0:
+            offset += 1
+            publication = self._publications[offset]
+            publications.append(publication)
+            limit_bytes -= publication.size + 1
+        return Slice(publications, offset)
+
+    def _add(self, publication: Publication) -> None:
+        self.top = publication.offset
+        self.size += publication.size
+        self.written += publication.size
+        self._publications[publication.offset] = publication
+        if publication.draft.id is not None:
+            self._by_id[publication.draft.id] = publication.offset
+        self._slices.clear()
+
+    def _drop(self, publication: Publication) -> None:
+        del self._publications[publication.offset]
+        if publication.draft.id is not None:
+            del self._by_id[publication.draft.id]
+        self.size -= publication.size
+        self._slices.clear()
+
+    def _cache(self, after: int, limit_bytes: int, found: Slice) -> Slice:
+        if len(self._slices) >= _CACHED_SLICES:
+            self._slices.clear()
+        self._slices[after, limit_bytes] = found
+        return found

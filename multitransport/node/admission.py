@@ -17,9 +17,10 @@ from multitransport.node.attachment import Attachment, Close
 from multitransport.node.checks import Checks
 from multitransport.node.dispatch import Dispatch, joined_frame
 from multitransport.node.hub import Hub
+from multitransport.node.presence import Presence
 from multitransport.node.request import Request
 from multitransport.node.rooms import RoomTable
-from multitransport.node.session import JoinRequest, Session
+from multitransport.node.session import JoinRequest, Session, Verbs
 from multitransport.node.settings import TRANSPORTS, Settings
 from multitransport.node.tokens import Tokens, hash_secret
 from multitransport.protocol.codes import CloseCode, ErrorCode
@@ -68,9 +69,11 @@ class Admission:
         rooms: RoomTable,
         hub: Hub,
         dispatch: Dispatch,
+        presence: Presence,
         sessions: dict[str, Session],
         clock: Callable[[], float],
         new_secret: Callable[[], str],
+        verbs: Verbs,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -79,9 +82,11 @@ class Admission:
         self._rooms = rooms
         self._hub = hub
         self._dispatch = dispatch
+        self._presence = presence
         self._sessions = sessions
         self._clock = clock
         self._new_secret = new_secret
+        self._verbs = verbs
         self._pulses = {transport: _pulse(settings, transport) for transport in TRANSPORTS}
 
     async def find(self, hello: HelloOptions) -> Session | None:
@@ -122,7 +127,7 @@ class Admission:
         self, request: Request, transport: str, name: str, position: Position | None, history: int | None
     ) -> Visit:
         """Let a request read one room without a session. Raises Close ``refused`` or ``not_found``."""
-        visitor = Session(SessionRecord(self._new_secret(), "", b"", None, 0), request)
+        visitor = Session(SessionRecord(self._new_secret(), "", b"", None, 0), request, self._verbs)
         try:
             room = self._rooms.resolve(name)
             await self._checks.connect(visitor, request, b"null")
@@ -150,7 +155,7 @@ class Admission:
         Close.
         """
         record = SessionRecord(self._new_secret(), hello.new, b"", None, 0)
-        candidate = Session(record, request)
+        candidate = Session(record, request, self._verbs)
         candidate.resumed = known is not None
         candidate.credential = request.credential()
         if known is not None and known.credential == candidate.credential and transport == "poll" and known.polling:
@@ -170,7 +175,7 @@ class Admission:
         await self.check(client, request, hello, transport)
         assert hello.token is not None
         await self._raise_attach(client.session_id, hello.attach)
-        client.request = request
+        client.http = request
         client.state = next_state(client.state, Event.ATTACH)
         return Admitted(client, hello.token, True)
 
@@ -186,7 +191,7 @@ class Admission:
         # Where an earlier hello made the session, the token that was lost on the way ends here.
         await self._raise_attach(record.session_id, hello.attach, candidate.record.secret_hash)
         client = self._sessions.setdefault(record.session_id, candidate)
-        client.request = request
+        client.http = request
         client.resumed = client is not candidate
         if client.state is State.DETACHED:
             client.state = next_state(client.state, Event.ATTACH)
@@ -234,19 +239,24 @@ class Admission:
         if (ack := attachment.acked()) is not None:
             attachment.put("@ack", ack, news=False)
         for room, joined_at in list(client.record.rooms.items()):
-            asked = hello.rooms.get(room)
-            position = asked.position if asked is not None and asked.position is not None else None
-            await self._rejoin(client, attachment, room, position or joined_at, quiet=quiet and position is not None)
+            asked = hello.rooms.get(room, JoinOptions())
+            given = JoinOptions(asked.position or joined_at, max_rate=asked.max_rate)
+            await self._rejoin(client, attachment, room, given, quiet=quiet and asked.position is not None)
         for room, wanted in hello.rooms.items():
-            if room not in client.record.rooms:
-                self._dispatch.submit(client, _request(room, wanted))
+            if room in client.record.rooms:
+                continue
+            if admitted.resumed and wanted.position is not None:
+                # It had been joined, so the server has taken the session out since.
+                attachment.put(room, encode(("left", None, room, ErrorCode.REMOVED, "no longer in the room")))
+            else:
+                self._dispatch.submit(client, JoinRequest(room, wanted))
+        await self._presence.refresh(client)
 
     async def _rejoin(
-        self, client: Session, attachment: Attachment, name: str, position: Position, *, quiet: bool
+        self, client: Session, attachment: Attachment, name: str, options: JoinOptions, *, quiet: bool
     ) -> None:
         try:
-            declared = self._rooms.resolve(name).declaration
-            log, recovery = await self._hub.open(name, declared.retention, position, 0)
+            log, recovery = await self._hub.open(name, self._rooms.retention(name), options.position, 0)
         except (Refuse, BrokerUnavailable) as error:
             code = error.code if isinstance(error, Refuse) else ErrorCode.FAILED
             await self._store.leave(client.session_id, name)
@@ -255,9 +265,8 @@ class Admission:
         if client.attachment is not attachment:
             return
         if not (quiet and recovery.recovered):
-            start = Position(log.epoch, recovery.offset)
-            attachment.put(name, joined_frame(None, name, start, recovery), news=not recovery.recovered)
-        self._hub.join(attachment.reader, log, recovery.offset)
+            attachment.put(name, joined_frame(None, name, log, recovery), news=not recovery.recovered)
+        self._hub.join(attachment.reader, log, recovery.offset, options.max_rate)
 
 
 def _pulse(settings: Settings, transport: str) -> Pulse:
@@ -268,7 +277,3 @@ def _pulse(settings: Settings, transport: str) -> Pulse:
         stalled_seconds=settings.stalled_seconds,
         confirm_seconds=settings.hello_seconds,
     )
-
-
-def _request(room: str, options: JoinOptions) -> JoinRequest:
-    return JoinRequest(room, options.position, options.history)

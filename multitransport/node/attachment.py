@@ -8,10 +8,11 @@ from contextvars import Context
 from typing import Any, NamedTuple
 
 from multitransport.core.heartbeat import Heartbeat
-from multitransport.core.log import Slice
+from multitransport.core.publication import Slice
 from multitransport.core.reader import Gap, Reader
 from multitransport.core.session import SessionRecord
 from multitransport.core.wheel import Entry
+from multitransport.protocol.binary import Frame, text
 from multitransport.protocol.codes import CloseCode
 from multitransport.protocol.frames import encode
 
@@ -31,7 +32,7 @@ class Close(Exception):
 
     def __init__(
         self,
-        code: CloseCode,
+        code: int,
         reason: str = "",
         *,
         retry_after_seconds: float | None = None,
@@ -42,6 +43,11 @@ class Close(Exception):
         self.reason = reason
         self.retry_after_seconds = retry_after_seconds
         self.app_code = app_code
+
+    @property
+    def http_status(self) -> int:
+        """The status of a response that says it."""
+        return self.code.http_status if isinstance(self.code, CloseCode) else CloseCode.ENDED.http_status
 
     @property
     def frame(self) -> bytes:
@@ -57,14 +63,14 @@ class Close(Exception):
 class Batch(NamedTuple):
     """What one write carries, in this order. After one with ``close`` comes nothing."""
 
-    control: list[bytes]
+    control: list[Frame]
     items: list[Slice | Gap]
     close: Close | None
 
     @property
     def frames(self) -> bytes:
         """All of it as one message."""
-        parts = [*self.control, *(item.frames for item in self.items)]
+        parts = [*map(text, self.control), *(item.frames for item in self.items)]
         if self.close is not None:
             parts.append(self.close.frame)
         return b"\n".join(parts)
@@ -111,7 +117,7 @@ class Attachment:
         self.on_news: Callable[[], None] = _nothing
         self.timer: Entry[Callable[[], None]] | None = None
         self._loop = asyncio.get_running_loop()
-        self._control: dict[int | str, bytes] = {}
+        self._control: dict[int | str, Frame] = {}
         self._woken = False
         self._inbox = record.inbox
         self._acked = -1
@@ -131,7 +137,7 @@ class Attachment:
         self.news = True
         self.on_news()
 
-    def put(self, key: int | str, frame: bytes, *, news: bool = True) -> None:
+    def put(self, key: int | str, frame: Frame, *, news: bool = True) -> None:
         """Have a control frame written, in place of one with the same key, before publications that come later."""
         self._control.pop(key, None)
         self._control[key] = frame
@@ -172,10 +178,13 @@ class Attachment:
         """Return what there is to write, None where there is nothing."""
         self.news = False
         items = self.reader.take(limit_bytes)
+        if any(isinstance(item, Gap) and item.disconnect for item in items):
+            self.close(Close(CloseCode.SLOW, "the client fell behind in a room that disconnects for it"))
+            items = []
         control = self._control
         if not control and self.closing is None and self._inbox.processed == self._acked:
             return Batch([], items, None) if items else None
-        frames = list(control.values())
+        frames: list[Frame] = list(control.values())
         control.clear()
         if (ack := self.acked()) is not None:
             frames.append(ack)

@@ -7,13 +7,15 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
-import msgspec
+from msgspec import Raw
 
 from multitransport.errors import Refuse
-from multitransport.node.declarations import Declarations
+from multitransport.node.declarations import Call, Declarations
 from multitransport.node.host import Host
+from multitransport.node.payload import Payload, decode_json
 from multitransport.node.request import Request
 from multitransport.node.rooms import Room
 from multitransport.node.session import Session
@@ -24,6 +26,15 @@ __all__ = ["Checks"]
 logger = logging.getLogger("multitransport")
 
 _MAX_CODE = 64
+
+
+class Handler(NamedTuple):
+    """An event's handler, made ready."""
+
+    function: Callable[..., Awaitable[Any]]
+    payload: Payload
+    concurrent: bool
+    gate: Callable[..., Any] | None
 
 
 class Checks:
@@ -37,9 +48,11 @@ class Checks:
         self._transport = None if declarations.transport_hook is None else ready(declarations.transport_hook)
         self._disconnect = [ready(function) for function in declarations.disconnect_callbacks]
         self._handlers = {
-            event: (ready(handler.function), msgspec.json.Decoder(handler.payload_type()))
-            for event, handler in declarations.handlers.items()
+            event: Handler(ready(each.function), Payload(each.payload_type()), each.concurrent, each.gate)
+            for event, each in declarations.handlers.items()
         }
+        self._gates = {each: ready(each) for each in _gates(declarations)}
+        self._middlewares = [ready(function) for function in declarations.middlewares]
         self._rooms = {each.rule: ready(each.check) for each in declarations.rooms}
         self._publish = {
             each.rule: ready(each.on_publish) for each in declarations.rooms if each.on_publish is not None
@@ -50,7 +63,7 @@ class Checks:
         if request.test_user is not None:
             client.user_id = request.test_user
         elif self._connect is not None:
-            value = _decode(msgspec.json.decode, auth)
+            value = decode_json(auth)
             try:
                 async with self._host.request_context(request.scope):
                     allowed = await self._connect(client, value)
@@ -66,29 +79,35 @@ class Checks:
 
     async def join(self, client: Session, room: Room) -> None:
         """Run the room's check. Raises Refuse."""
-        _must_not_be_false(
-            await self._call(f"room {room.name!r}", self._rooms[room.declaration.rule], client, **room.values)
-        )
+        declared = room.declaration
+        check = partial(self._rooms[declared.rule], client, **room.values)
+        call = Call("join", room.name)
+        _must_not_be_false(await self._run(f"room {room.name!r}", client, call, check, declared.gate))
 
-    async def publish(self, client: Session, room: Room, event: str, data: msgspec.Raw) -> None:
+    async def publish(self, client: Session, room: Room, event: str, data: Raw | bytes) -> None:
         """Run the room's ``on_publish``; without one no client may publish. Raises Refuse."""
-        check = self._publish.get(room.declaration.rule)
-        if check is None:
+        allow = self._publish.get(room.declaration.rule)
+        if allow is None:
             raise Refuse(ErrorCode.REFUSED, "clients may not publish to this room")
-        _must_not_be_false(
-            await self._call(
-                f"room {room.name!r}", check, client, event, _decode(msgspec.json.decode, data), **room.values
-            )
-        )
+        value = decode_json(data) if isinstance(data, Raw) else data
+        check = partial(allow, client, event, value, **room.values)
+        call = Call("publish", room.name, event, value)
+        _must_not_be_false(await self._run(f"room {room.name!r}", client, call, check, room.declaration.gate))
 
-    async def handle(self, client: Session, event: str, data: msgspec.Raw) -> Any:
+    def is_concurrent(self, event: str) -> bool:
+        """Tell whether the next frame need not wait for this event's handler."""
+        handler = self._handlers.get(event)
+        return handler is not None and handler.concurrent
+
+    async def handle(self, client: Session, event: str, data: Raw | bytes) -> Any:
         """Run an event's handler on data that fits its type. Raises Refuse."""
-        found = self._handlers.get(event)
-        if found is None:
+        handler = self._handlers.get(event)
+        if handler is None:
             raise Refuse(ErrorCode.UNKNOWN_EVENT, f"there is no handler for {event!r}")
-        function, decoder = found
-        payload = _decode(decoder.decode, data)
-        return await self._call(f"the handler of {event!r}", function, client, payload)
+        payload = handler.payload.read(data)
+        call = Call("send", event, event, payload)
+        run = partial(handler.function, client, payload)
+        return await self._run(f"the handler of {event!r}", client, call, run, handler.gate)
 
     async def disconnected(self, client: Session, reason: str) -> None:
         """Run the disconnect callbacks; what one raises is logged and keeps none of the others."""
@@ -105,10 +124,26 @@ class Checks:
         logger.error("%s failed (reference %s)", what, reference, exc_info=error)
         return Refuse(ErrorCode.FAILED, f"{what} failed (reference {reference})")
 
-    async def _call(self, what: str, function: Callable[..., Awaitable[Any]], *args: Any, **values: Any) -> Any:
+    async def _run(
+        self,
+        what: str,
+        client: Session,
+        call: Call,
+        function: Callable[[], Awaitable[Any]],
+        gate: Callable[..., Any] | None,
+    ) -> Any:
+        """Run one of the application's functions behind its namespace's check and all middlewares."""
+        if gate is not None and gate not in client.gates:
+            _must_not_be_false(await self._call("the namespace's connect check", self._gates[gate], client))
+            client.gates |= {gate}
+        for middleware in reversed(self._middlewares):
+            function = partial(middleware, client, call, function)
+        return await self._call(what, function)
+
+    async def _call(self, what: str, function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         try:
             async with self._host.app_context():
-                return await function(*args, **values)
+                return await function(*args)
         except Exception as error:  # noqa: BLE001 - the application may raise anything
             raise self._refusal(error, what) from None
 
@@ -121,11 +156,9 @@ class Checks:
         return refuse
 
 
-def _decode(decode: Callable[..., Any], data: bytes | msgspec.Raw) -> Any:
-    try:
-        return decode(data)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise Refuse(ErrorCode.INVALID, str(error)) from None
+def _gates(declarations: Declarations) -> set[Callable[..., Any]]:
+    gates = [room.gate for room in declarations.rooms] + [each.gate for each in declarations.handlers.values()]
+    return {gate for gate in gates if gate is not None}
 
 
 def _is_code(code: str) -> bool:

@@ -7,30 +7,38 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import Raw
 
 from multitransport.brokers.base import SessionStore, TooManyRooms
 from multitransport.core.log import Log, Recovery
+from multitransport.core.publication import Draft
 from multitransport.core.session import State
-from multitransport.errors import BrokerUnavailable, Refuse
+from multitransport.errors import BrokerUnavailable, Refuse, RoomFull
 from multitransport.node.checks import Checks
 from multitransport.node.hub import Hub
-from multitransport.node.rooms import RoomTable
+from multitransport.node.payload import decode_json
+from multitransport.node.presence import Presence
+from multitransport.node.rooms import PRESENCE, SESSION_INBOX, USER_INBOX, Room, RoomTable
 from multitransport.node.session import Job, JoinRequest, Session
 from multitransport.node.settings import Settings
+from multitransport.protocol.binary import Frame, encode_data
 from multitransport.protocol.codec import Malformed
 from multitransport.protocol.codes import ErrorCode
-from multitransport.protocol.frames import Bye, Join, Leave, Publish, Send, encode
+from multitransport.protocol.frames import Bye, Join, JoinOptions, Leave, Publish, Send, encode
+from multitransport.protocol.frames import Presence as ShowPresence
 from multitransport.protocol.position import Position
 
 __all__ = ["Dispatch", "joined_frame"]
 
 
 class Entry(NamedTuple):
-    """A room passed its checks: what to tell, and where to begin to read."""
+    """A room is joined: what to tell, and where to begin to read."""
 
+    room: str
     frame: bytes
     log: Log
     offset: int
+    max_rate: float | None = None
 
 
 class Dispatch:
@@ -42,6 +50,7 @@ class Dispatch:
         rooms: RoomTable,
         hub: Hub,
         store: SessionStore,
+        presence: Presence,
         settings: Settings,
         end: Callable[[Session, str], None],
     ) -> None:
@@ -49,6 +58,7 @@ class Dispatch:
         self._rooms = rooms
         self._hub = hub
         self._store = store
+        self._presence = presence
         self._settings = settings
         self._end = end
 
@@ -66,23 +76,32 @@ class Dispatch:
                         await self._named_in_hello(client, wanted)
                     case Bye():
                         self._end(client, "bye")
-                    case Join() | Leave() | Send() | Publish() | Malformed() as frame:
+                    case Send() as frame if self._checks.is_concurrent(frame.event):
+                        self._run_beside(client, frame)
+                    case Join() | Leave() | Send() | Publish() | ShowPresence() | Malformed() as frame:
                         await self._run(client, frame)
         finally:
             client.worker = None
 
-    async def _run(self, client: Session, frame: Join | Leave | Send | Publish | Malformed) -> None:
+    def _run_beside(self, client: Session, frame: Send) -> None:
+        if client.tasks is None:
+            client.tasks = set()
+        task = asyncio.get_running_loop().create_task(self._run(client, frame))
+        client.tasks.add(task)
+        task.add_done_callback(client.tasks.discard)
+
+    async def _run(self, client: Session, frame: Join | Leave | Send | Publish | ShowPresence | Malformed) -> None:
         """Carry a frame out, record its outcome, then tell it: in this order, so that what was told is never done
         again.
         """
         seq = frame.seq
         assert seq is not None
-        entry: Entry | None = None
-        outcome: bytes | None
+        entries: list[Entry] = []
+        outcome: Frame | None
         try:
             if isinstance(frame, Join):
-                entry = await self._enter(client, frame.room, frame.options.position, frame.options.history, seq)
-                outcome = entry.frame
+                entries = await self._enter(client, frame.room, frame.options, seq)
+                outcome = entries[0].frame
             else:
                 outcome = await self._outcome(client, frame, seq)
         except Refuse as refuse:
@@ -95,10 +114,11 @@ class Dispatch:
             attachment.wake()
         else:
             attachment.put(seq, outcome)
-        if entry is not None:
-            self._hub.join(attachment.reader, entry.log, entry.offset)
+        await self._begin(client, entries, told=True)
 
-    async def _outcome(self, client: Session, frame: Leave | Send | Publish | Malformed, seq: int) -> bytes | None:
+    async def _outcome(
+        self, client: Session, frame: Leave | Send | Publish | ShowPresence | Malformed, seq: int
+    ) -> Frame | None:
         match frame:
             case Send():
                 reply = await self._checks.handle(client, frame.event, frame.data)
@@ -108,73 +128,135 @@ class Dispatch:
             case Publish():
                 await self._publish(client, frame)
                 return None
+            case ShowPresence():
+                await self._show(client, frame)
+                return None
             case Malformed():
                 raise Refuse(frame.code, frame.message)
 
-    def _reply(self, seq: int, reply: Any, event: str) -> bytes:
+    def _reply(self, seq: int, reply: Any, event: str) -> Frame:
         try:
-            return encode(("reply", seq, reply))
+            return encode_data(("reply", seq), reply, {})
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
             raise self._checks.failure(error, f"the reply of {event!r}") from None
 
-    async def _enter(
-        self, client: Session, name: str, position: Position | None, history: int | None, seq: int | None
-    ) -> Entry:
+    async def _enter(self, client: Session, name: str, options: JoinOptions, seq: int | None) -> list[Entry]:
         """Check and record a room. Raises Refuse."""
         room = self._rooms.resolve(name)
         if name not in client.record.rooms and len(client.record.rooms) >= self._settings.max_session_rooms:
             raise Refuse(ErrorCode.TOO_MANY_ROOMS, f"a session may be in {self._settings.max_session_rooms} rooms")
         await self._checks.join(client, room)
+        return await self._open(client, room, options, seq)
+
+    async def _open(self, client: Session, room: Room, options: JoinOptions, seq: int | None) -> list[Entry]:
+        """Open a room that the session may be in, and its presence. Raises Refuse."""
         declared = room.declaration
-        wanted = declared.history if history is None else min(history, declared.history)
+        history = declared.history if options.history is None else min(options.history, declared.history)
+        known = room.name in client.record.rooms
+        entries = [await self._entry(client, room.name, seq, options, history)]
+        if declared.presence and not known:
+            entries.append(await self._entry(client, f"{PRESENCE}{room.name}", None, JoinOptions(), 0))
+        return entries
+
+    async def _entry(self, client: Session, name: str, seq: int | None, options: JoinOptions, history: int) -> Entry:
         try:
-            log, recovery = await self._hub.open(name, declared.retention, position, wanted)
+            log, recovery = await self._hub.open(name, self._rooms.retention(name), options.position, history)
         except TooManyRooms:
             raise Refuse(ErrorCode.TOO_MANY_ROOMS, "the server keeps as many rooms as it may") from None
         except BrokerUnavailable as error:
             raise self._checks.failure(error, f"joining {name!r}") from None
         start = Position(log.epoch, recovery.offset)
         await self._store.join(client.session_id, name, start)
-        return Entry(joined_frame(seq, name, start, recovery), log, recovery.offset)
+        return Entry(name, joined_frame(seq, name, log, recovery), log, recovery.offset, options.max_rate)
+
+    async def _begin(self, client: Session, entries: list[Entry], *, told: bool) -> None:
+        """Let the transport read rooms just joined; ``told``: the first one's frame is on its way already."""
+        attachment = client.attachment
+        if attachment is not None:
+            for entry in entries:
+                if not told:
+                    attachment.put(entry.room, entry.frame)
+                told = False
+                self._hub.join(attachment.reader, entry.log, entry.offset, entry.max_rate)
+        for entry in entries:
+            await self._presence.enter(client, entry.room)
+
+    async def take_in(self, client: Session, name: str) -> None:
+        """Join a session to a room by the server's will, if it is not in it. Raises Refuse."""
+        if name in client.record.rooms:
+            return
+        if name.startswith((SESSION_INBOX, USER_INBOX)):
+            entries = [await self._entry(client, name, None, JoinOptions(), 0)]
+        else:
+            entries = await self._open(client, self._rooms.resolve(name), JoinOptions(), None)
+        await self._begin(client, entries, told=False)
+
+    async def take_out(self, client: Session, name: str) -> None:
+        """Take a session out of a room by the server's will."""
+        if name in client.record.rooms:
+            await self._forget(client, name)
+            if client.attachment is not None:
+                frame = encode(("left", None, name, ErrorCode.REMOVED, "the server took the session out of the room"))
+                client.attachment.put(name, frame)
 
     async def _named_in_hello(self, client: Session, wanted: JoinRequest) -> None:
         name = wanted.room
         if name in client.record.rooms:
             return  # an earlier hello asked for it too, and that job has told whichever transport is attached now
         try:
-            entry = await self._enter(client, name, wanted.position, wanted.history, None)
+            entries = await self._enter(client, name, wanted.options, None)
         except Refuse as refuse:
             if client.attachment is not None:
                 client.attachment.put(name, encode(("left", None, name, refuse.code, refuse.message)))
             return
-        if client.attachment is not None:
-            client.attachment.put(name, entry.frame)
-            self._hub.join(client.attachment.reader, entry.log, entry.offset)
+        await self._begin(client, entries, told=False)
 
     async def _leave(self, client: Session, name: str, seq: int) -> bytes:
-        if name not in client.record.rooms:
+        if name not in client.record.rooms or name.startswith("@"):
             raise Refuse(ErrorCode.NOT_JOINED, f"the session is not in {name!r}")
-        if client.attachment is not None:
-            self._hub.leave(client.attachment.reader, name)
-        await self._store.leave(client.session_id, name)
+        await self._forget(client, name)
         return encode(("left", seq, name))
+
+    async def _forget(self, client: Session, name: str) -> None:
+        await self._presence.exit(client, name)
+        for room in (name, f"{PRESENCE}{name}"):
+            if client.attachment is not None:
+                self._hub.leave(client.attachment.reader, room)
+            await self._store.leave(client.session_id, room)
+
+    async def _show(self, client: Session, frame: ShowPresence) -> None:
+        if f"{PRESENCE}{frame.room}" not in client.record.rooms:
+            raise Refuse(ErrorCode.NOT_JOINED, f"the session is not in {frame.room!r}, or it has no presence")
+        if len(bytes(frame.meta)) > self._settings.max_meta_bytes:
+            raise Refuse(ErrorCode.INVALID, f"the meta is over {self._settings.max_meta_bytes} bytes")
+        await self._presence.change(client, frame.room, decode_json(frame.meta))
 
     async def _publish(self, client: Session, frame: Publish) -> None:
         room = self._rooms.resolve(frame.room)
         if frame.room not in client.record.rooms:
             raise Refuse(ErrorCode.NOT_JOINED, f"join {frame.room!r} before publishing to it")
+        if (room.declaration.retention.keys > 0) != (frame.options.key is not None):
+            raise Refuse(ErrorCode.INVALID, "a publication has a key in a state room, and only there")
         await self._checks.publish(client, room, frame.event, frame.data)
+        draft = Draft(
+            frame.event,
+            bytes(frame.data),
+            not isinstance(frame.data, Raw),
+            key=frame.options.key,
+            deleted=frame.options.deleted,
+            source=client.session_id,
+        )
         try:
-            await self._hub.publish(
-                frame.room, frame.event, bytes(frame.data), room.declaration.retention, client.session_id
-            )
+            await self._hub.publish(frame.room, draft, room.declaration.retention)
+        except RoomFull as error:
+            raise Refuse(ErrorCode.TOO_MANY_KEYS, str(error)) from None
         except BrokerUnavailable as error:
             raise self._checks.failure(error, f"publishing to {frame.room!r}") from None
 
 
-def joined_frame(seq: int | None, room: str, start: Position, recovery: Recovery) -> bytes:
+def joined_frame(seq: int | None, room: str, log: Log, recovery: Recovery) -> bytes:
     """Return a ``joined`` frame."""
-    options: dict[str, Any] = {"mode": "log", "recovered": recovery.recovered}
+    options: dict[str, Any] = {"mode": log.mode, "recovered": recovery.recovered}
     if not recovery.recovered:
         options["lost"] = recovery.lost
-    return encode(("joined", seq, room, start, options))
+    return encode(("joined", seq, room, Position(log.epoch, recovery.offset), options))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextvars import Context
 
 from multitransport.core.log import Log
+from multitransport.core.publication import Draft, Publication, Slice, publish_frame
 from multitransport.core.reader import Cursor
 
 __all__ = ["Feed"]
@@ -14,6 +16,9 @@ _PAUSE_RATIO = 1.0
 """The pause after a flush, in units of what the flush cost: at most half of the loop's time goes to one hot room."""
 
 _SHORTEST_PAUSE_SECONDS = 0.0005
+
+_MAX_FLASHES = 64
+"""Volatile publications that may gather before a flush."""
 
 
 # A flush serves all readers: it must not inherit the context of whoever published.
@@ -28,7 +33,18 @@ class Feed:
     ones batches grow instead of the load.
     """
 
-    __slots__ = ("_busy", "_dirty", "_flushed", "_loop", "_offered", "_offered_bytes", "cursors", "log")
+    __slots__ = (
+        "_busy",
+        "_dirty",
+        "_flashes",
+        "_flushed",
+        "_loop",
+        "_offered",
+        "_offered_bytes",
+        "_throttles",
+        "cursors",
+        "log",
+    )
 
     def __init__(self, log: Log, loop: asyncio.AbstractEventLoop) -> None:
         self.log = log
@@ -39,6 +55,27 @@ class Feed:
         self._offered = log.top
         self._offered_bytes = log.written
         self._flushed: asyncio.Future[None] | None = None
+        self._flashes: list[Publication] = []
+        self._throttles: dict[Cursor, Throttle] = {}
+
+    def add(self, cursor: Cursor, max_rate: float | None) -> None:
+        """Take in a reader, which may want to read only so many times a second."""
+        self.cursors.add(cursor)
+        if max_rate is not None:
+            self._throttles[cursor] = Throttle(cursor, 1 / max_rate, self._loop)
+
+    def discard(self, cursor: Cursor) -> None:
+        """Let a reader go."""
+        self.cursors.discard(cursor)
+        throttle = self._throttles.pop(cursor, None)
+        if throttle is not None:
+            throttle.cancel()
+
+    def flash(self, draft: Draft, now: float) -> None:
+        """Tell readers that keep up what no log keeps; what gathers beyond the bound before a flush is dropped."""
+        if self.cursors and len(self._flashes) < _MAX_FLASHES:
+            self._flashes.append(Publication(0, draft, publish_frame(self.log.room, None, draft), now))
+            self.advanced()
 
     def advanced(self) -> None:
         """Tell the readers, now or when the pace allows."""
@@ -70,14 +107,25 @@ class Feed:
         self._dirty = False
         started = self._loop.time()
         offered, offered_bytes = self.log.top, self.log.written
+        if self._flashes:
+            self._hand_out_flashes()
         for cursor in tuple(self.cursors):
-            cursor.flush()
+            if (throttle := self._throttles.get(cursor)) is None:
+                cursor.flush()
+            else:
+                throttle.flush()
         self._offered, self._offered_bytes = offered, offered_bytes
         pause = _PAUSE_RATIO * (self._loop.time() - started)
         if pause < _SHORTEST_PAUSE_SECONDS:
             self._next()
         else:
             self._loop.call_later(pause, self._next, context=_NO_CONTEXT)
+
+    def _hand_out_flashes(self) -> None:
+        volatile = Slice(self._flashes, 0)
+        self._flashes = []
+        for cursor in self.cursors:
+            cursor.reader.flash(volatile)
 
     def _next(self) -> None:
         self._busy = False
@@ -86,3 +134,37 @@ class Feed:
             self._flushed = None
         if self._dirty:
             self.advanced()
+
+
+class Throttle:
+    """Flushes a cursor at most once in an interval."""
+
+    __slots__ = ("_cursor", "_handle", "_interval_seconds", "_last_at", "_loop")
+
+    def __init__(self, cursor: Cursor, interval_seconds: float, loop: asyncio.AbstractEventLoop) -> None:
+        self._cursor = cursor
+        self._interval_seconds = interval_seconds
+        self._loop = loop
+        # The values it begins with are a pass of their own.
+        self._last_at = loop.time() if cursor.behind else -math.inf
+        self._handle: asyncio.TimerHandle | None = None
+
+    def flush(self) -> None:
+        """Flush now, or when the interval is over."""
+        if self._handle is not None:
+            return
+        due_at = self._last_at + self._interval_seconds
+        if self._loop.time() >= due_at:
+            self._flush()
+        else:
+            self._handle = self._loop.call_at(due_at, self._flush, context=_NO_CONTEXT)
+
+    def cancel(self) -> None:
+        """Flush no more."""
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _flush(self) -> None:
+        self._handle = None
+        self._last_at = self._loop.time()
+        self._cursor.flush()

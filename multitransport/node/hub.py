@@ -6,6 +6,7 @@ import asyncio
 
 from multitransport.brokers.base import Broker
 from multitransport.core.log import Log, Recovery, Retention
+from multitransport.core.publication import Draft
 from multitransport.core.reader import Reader
 from multitransport.node.feed import Feed
 from multitransport.protocol.position import Position
@@ -23,21 +24,23 @@ class Hub:
 
     async def start(self) -> None:
         """Begin to listen to the broker."""
-        await self._broker.start(self._advanced)
+        await self._broker.start(self._advanced, self._flashed)
 
     async def stop(self) -> None:
         """Let go of the broker."""
         await self._broker.stop()
 
-    async def publish(
-        self, room: str, event: str, data: bytes, retention: Retention, source: str | None = None
-    ) -> Position:
-        """Publish encoded data; wait a moment where readers must be given time. Raises BrokerUnavailable."""
-        position = await self._broker.publish(room, event, data, retention, source)
+    async def publish(self, room: str, draft: Draft, retention: Retention) -> Position:
+        """Publish; wait a moment where readers must be given time. Raises BrokerUnavailable, RoomFull."""
+        position = await self._broker.publish(room, draft, retention)
         feed = self._feeds.get(room)
         if feed is not None:
             await feed.room_for_more()
         return position
+
+    async def flash(self, room: str, draft: Draft) -> None:
+        """Publish what no log keeps. Raises BrokerUnavailable."""
+        await self._broker.flash(room, draft)
 
     async def open(
         self, room: str, retention: Retention, position: Position | None, history: int
@@ -48,20 +51,20 @@ class Hub:
         log = await self._broker.subscribe(room, retention, position, history)
         return log, log.newest(history) if position is None else log.recover(position)
 
-    def join(self, reader: Reader, log: Log, offset: int) -> None:
-        """Let the reader read the log after the offset."""
+    def join(self, reader: Reader, log: Log, offset: int, max_rate: float | None = None) -> None:
+        """Let the reader read the log after the offset, at most ``max_rate`` times a second."""
         self.leave(reader, log.room)
         feed = self._feeds.get(log.room)
         if feed is None:
             feed = self._feeds[log.room] = Feed(log, self._loop)
-        feed.cursors.add(reader.add(log, offset))
+        feed.add(reader.add(log, offset), max_rate)
 
     def leave(self, reader: Reader, room: str) -> None:
         """Take the reader out of a room."""
         cursor = reader.remove(room)
         feed = self._feeds.get(room)
         if cursor is not None and feed is not None:
-            feed.cursors.discard(cursor)
+            feed.discard(cursor)
 
     async def sweep(self) -> None:
         """Let go of rooms without readers, and of what no retention keeps."""
@@ -75,3 +78,8 @@ class Hub:
         feed = self._feeds.get(room)
         if feed is not None:
             feed.advanced()
+
+    def _flashed(self, room: str, draft: Draft) -> None:
+        feed = self._feeds.get(room)
+        if feed is not None:
+            feed.flash(draft, self._loop.time())

@@ -13,11 +13,14 @@ from functools import partial
 from random import SystemRandom
 from typing import Any
 
+from msgspec import Raw
+
 from multitransport.brokers.base import StaleAttach
-from multitransport.brokers.memory import MemoryBroker, MemorySessionStore
+from multitransport.brokers.memory import MemoryBroker, MemoryPresenceStore, MemorySessionStore
 from multitransport.core.heartbeat import Action
 from multitransport.core.inbox import BrokenSequence
 from multitransport.core.session import Event, State, next_state
+from multitransport.errors import Refuse, request_error
 from multitransport.node.admission import Admission, Visit
 from multitransport.node.attachment import Attachment, Close
 from multitransport.node.checks import Checks
@@ -25,15 +28,30 @@ from multitransport.node.declarations import Declarations
 from multitransport.node.dispatch import Dispatch
 from multitransport.node.host import Host
 from multitransport.node.hub import Hub
+from multitransport.node.payload import decode_json
+from multitransport.node.presence import Presence
 from multitransport.node.request import Request
 from multitransport.node.rooms import RoomTable
 from multitransport.node.session import Session
 from multitransport.node.settings import Settings
 from multitransport.node.timers import Timers
 from multitransport.node.tokens import Tokens
+from multitransport.node.verbs import ServerVerbs
+from multitransport.protocol.binary import text
 from multitransport.protocol.codec import Malformed
-from multitransport.protocol.codes import CloseCode
-from multitransport.protocol.frames import Ack, Bye, ClientFrame, Hello, HelloOptions, Ping, Pong, encode
+from multitransport.protocol.codes import CloseCode, ErrorCode
+from multitransport.protocol.frames import (
+    Ack,
+    Answer,
+    AnswerError,
+    Bye,
+    ClientFrame,
+    Hello,
+    HelloOptions,
+    Ping,
+    Pong,
+    encode,
+)
 from multitransport.protocol.position import Position
 
 __all__ = ["Node"]
@@ -72,7 +90,17 @@ class Node:
         self.hub = Hub(broker, loop)
         self.rooms = RoomTable(declarations.rooms)
         self.checks = Checks(declarations, host, partial(secrets.token_hex, 4))
-        self._dispatch = Dispatch(self.checks, self.rooms, self.hub, self._store, settings, self.end)
+        self.presence = Presence(MemoryPresenceStore(), self.hub, self.rooms)
+        self._dispatch = Dispatch(self.checks, self.rooms, self.hub, self._store, self.presence, settings, self.end)
+        self.verbs = ServerVerbs(
+            sessions=self.sessions,
+            hub=self.hub,
+            rooms=self.rooms,
+            dispatch=self._dispatch,
+            presence=self.presence,
+            end=self.end,
+            new_id=partial(secrets.token_urlsafe, 12),
+        )
         self.admission = Admission(
             settings=settings,
             store=self._store,
@@ -81,9 +109,11 @@ class Node:
             rooms=self.rooms,
             hub=self.hub,
             dispatch=self._dispatch,
+            presence=self.presence,
             sessions=self.sessions,
             clock=loop.time,
             new_secret=partial(secrets.token_urlsafe, 16),
+            verbs=self.verbs,
         )
         for room in declarations.rooms:
             if room.retention.seconds < settings.resume_seconds:
@@ -130,19 +160,12 @@ class Node:
         except TimeoutError:
             logger.warning("disconnect callbacks took longer than %g s and are cut", self.settings.drain_seconds)
         workers = [client.worker for client in self.sessions.values() if client.worker is not None]
-        tasks = [*self._tasks, *workers]
+        beside = [task for client in self.sessions.values() for task in client.tasks or ()]
+        tasks = [*self._tasks, *workers, *beside]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.hub.stop()
-
-    async def publish(self, room: str, event: str, data: Any) -> Position:
-        """Publish to a room and return the publication's position.
-
-        Raises Refuse where no such room is declared, TypeError where the data is not JSON, BrokerUnavailable.
-        """
-        retention = self.rooms.resolve(room).declaration.retention
-        return await self.hub.publish(room, event, encode(data), retention)
 
     def going_away(self) -> Close:
         """Return the word for a client of a node that stops, with a time of its own to come back."""
@@ -195,6 +218,7 @@ class Node:
                 client.state = next_state(client.state, Event.DETACH)
                 ends = min(self._loop.time() + self.settings.resume_seconds, attachment.heartbeat.confirm_by)
                 self.own(self._store.detach(client.session_id, attachment.attach, ends))
+                self._timers.call_at(self._loop.time() + self.settings.presence_seconds, partial(self._absent, client))
 
     async def receive(self, attachment: Attachment, frames: list[ClientFrame | Malformed], *, alive: bool) -> None:
         """Take the frames of one message; ``alive``: the client had its welcome when it wrote them. Raises Close,
@@ -234,6 +258,8 @@ class Node:
                     self._dispatch.submit(client, frame)
                 case _ if frame.seq is not None and frame.seq <= before:
                     self._repeat(client, frame.seq)
+                case Answer() | AnswerError():
+                    await self._answer(client, frame)
                 case _:
                     self._dispatch.submit(client, frame)
 
@@ -251,7 +277,7 @@ class Node:
         # Let handlers that wait for nothing finish, so that this answer brings their outcome.
         await asyncio.sleep(0)
         inbox = client.record.inbox
-        outcomes = [outcome for _, outcome in sorted(inbox.outcomes.items())]
+        outcomes = [text(outcome) for _, outcome in sorted(inbox.outcomes.items())]
         return b"\n".join([*outcomes, encode(("ack", inbox.processed))])
 
     def end(self, client: Session, reason: str, close: Close | None = None) -> None:
@@ -265,6 +291,10 @@ class Node:
         client.jobs.clear()
         if client.worker is not None and client.worker is not asyncio.current_task():
             client.worker.cancel()
+        for task in client.tasks or ():
+            if task is not asyncio.current_task():
+                task.cancel()
+        self.verbs.gone(client)
         self.own(self._farewell(client, reason))
 
     def own(self, work: Coroutine[Any, Any, None]) -> None:
@@ -274,6 +304,7 @@ class Node:
         task.add_done_callback(self._tasks.discard)
 
     async def _farewell(self, client: Session, reason: str) -> None:
+        await self.presence.exit_all(client)
         await self._store.remove(client.session_id)
         await self.checks.disconnected(client, reason)
 
@@ -293,11 +324,36 @@ class Node:
             except Exception:
                 logger.exception("looking after sessions and rooms failed; trying again")
 
+    def _absent(self, client: Session) -> None:
+        """A session has been without a transport for as long as others are to overlook."""
+        if client.attachment is None and client.state is not State.ENDED:
+            self.own(self.presence.exit_all(client))
+
     def _heard(self, client: Session) -> None:
         if client.attachment is not None:
             client.attachment.heartbeat.heard()
         if client.state is State.UNCONFIRMED:
             client.state = next_state(client.state, Event.SIGN_OF_LIFE)
+            self.own(self.presence.refresh(client))
+
+    async def _answer(self, client: Session, frame: Answer | AnswerError) -> None:
+        """Take an answer at once: a handler that waits for it may be what keeps the frames before it waiting."""
+        outcome: bytes | None = None
+        try:
+            answer: Any
+            if isinstance(frame, AnswerError):
+                answer = request_error(frame.code, frame.message)
+            else:
+                answer = decode_json(frame.data) if isinstance(frame.data, Raw) else frame.data
+            if not self.verbs.answered(client, frame.id, answer):
+                raise Refuse(ErrorCode.UNKNOWN_ASK, "nothing with this id is asked of this session")
+        except Refuse as refuse:
+            outcome = encode(("error", frame.seq, refuse.code, refuse.message))
+        await self._store.commit(client.session_id, frame.seq, outcome, self.settings.max_outcome_bytes)
+        if client.attachment is not None:
+            if outcome is not None:
+                client.attachment.put(frame.seq, outcome)
+            client.attachment.wake()
 
     def _repeat(self, client: Session, seq: int) -> None:
         attachment = client.attachment

@@ -10,14 +10,22 @@ from urllib.parse import unquote
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BuildError, Map, RequestRedirect, Rule
 
+from multitransport.core.log import Retention
 from multitransport.core.names import name_fault
 from multitransport.errors import ConfigurationError, Refuse
 from multitransport.node.declarations import RoomDeclaration
 from multitransport.protocol.codes import ErrorCode
 
-__all__ = ["Room", "RoomTable"]
+__all__ = ["PRESENCE", "SESSION_INBOX", "USER_INBOX", "Room", "RoomTable"]
 
 _RESOLVED = 4096
+
+SESSION_INBOX = "@session/"
+USER_INBOX = "@user/"
+PRESENCE = "@presence/"
+
+_INBOX = Retention(count=256, seconds=300.0, bytes=1 << 20)
+_PRESENCE = Retention(keys=10_000, seconds=300.0, bytes=8 << 20)
 
 
 class Room(NamedTuple):
@@ -41,6 +49,15 @@ class RoomTable:
             raise ConfigurationError(f"a room's rule is not one Werkzeug knows: {error}") from error
         self._declarations = declarations
         self._resolve = lru_cache(_RESOLVED)(self._match)
+
+    def retention(self, name: str) -> Retention:
+        """Return the retention of a room, the server's own included. Raises Refuse."""
+        if name.startswith((SESSION_INBOX, USER_INBOX)):
+            return _INBOX
+        if name.startswith(PRESENCE):
+            self.resolve(name.removeprefix(PRESENCE))
+            return _PRESENCE
+        return self.resolve(name).declaration.retention
 
     def resolve(self, name: str) -> Room:
         """Return the room of this name. Raises Refuse with ``bad_room`` or ``unknown_room``."""

@@ -5,8 +5,9 @@ runs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from werkzeug.datastructures import Headers
 
@@ -14,21 +15,34 @@ from multitransport.core.session import SessionRecord, State
 from multitransport.node.attachment import Attachment
 from multitransport.node.request import Request
 from multitransport.protocol.codec import Malformed
-from multitransport.protocol.frames import ClientFrame
-from multitransport.protocol.position import Position
+from multitransport.protocol.frames import ClientFrame, JoinOptions
 
 __all__ = ["Job", "JoinRequest", "Session"]
+
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class JoinRequest:
     """A room a hello asks for that is not in the session's record."""
 
-    __slots__ = ("history", "position", "room")
+    __slots__ = ("options", "room")
 
-    def __init__(self, room: str, position: Position | None, history: int | None) -> None:
+    def __init__(self, room: str, options: JoinOptions) -> None:
         self.room = room
-        self.position = position
-        self.history = history
+        self.options = options
+
+
+class Verbs(Protocol):
+    """What a session can be told to do."""
+
+    async def request(self, client: Session, event: str, data: Any, timeout: float) -> Any:
+        """Ask its client."""
+        ...
+
+    async def change_presence(self, client: Session, room: str, meta: Any) -> None:
+        """Change what others see of it."""
+        ...
 
 
 Job = ClientFrame | Malformed | JoinRequest
@@ -39,20 +53,25 @@ class Session:
 
     __slots__ = (
         "_data",
+        "_verbs",
         "attachment",
         "credential",
+        "gates",
+        "http",
         "jobs",
+        "metas",
         "polling",
         "record",
-        "request",
         "resumed",
         "state",
+        "tasks",
         "worker",
     )
 
-    def __init__(self, record: SessionRecord, request: Request) -> None:
+    def __init__(self, record: SessionRecord, request: Request, verbs: Verbs) -> None:
         self.record = record
-        self.request = request
+        self.http = request
+        self._verbs = verbs
         self.resumed = False
         self.state = State.UNCONFIRMED
         self.attachment: Attachment | None = None
@@ -60,6 +79,12 @@ class Session:
         self.polling = False
         self.jobs: list[Job] = []
         self.worker: asyncio.Task[None] | None = None
+        self.tasks: set[asyncio.Task[None]] | None = None
+        """Concurrent handlers under way."""
+        self.gates: frozenset[Callable[..., Any]] = frozenset()
+        """Connect checks of namespaces it has passed."""
+        self.metas: Mapping[str, Any] = _NOTHING
+        """What others see of it, by room."""
         self._data: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
@@ -91,7 +116,7 @@ class Session:
     @property
     def rooms(self) -> frozenset[str]:
         """The rooms it is in."""
-        return frozenset(self.record.rooms)
+        return frozenset(room for room in self.record.rooms if not room.startswith("@"))
 
     @property
     def transport(self) -> str | None:
@@ -101,14 +126,25 @@ class Session:
     @property
     def headers(self) -> Headers:
         """The headers of the request that carries it, or did last."""
-        return self.request.headers
+        return self.http.headers
 
     @property
     def cookies(self) -> Mapping[str, str]:
         """The cookies of the request that carries it, or did last."""
-        return self.request.cookies
+        return self.http.cookies
 
     @property
     def remote_addr(self) -> str | None:
         """The client's address, as the server saw it."""
-        return self.request.remote_addr
+        return self.http.remote_addr
+
+    async def request(self, event: str, data: Any = None, *, timeout: float = 10.0) -> Any:
+        """Ask the client and return its answer. The question waits in the session's inbox while it is detached.
+
+        Raises RequestError: TimedOut, OutcomeUnknown where the session ended, else what the client says.
+        """
+        return await self._verbs.request(self, event, data, timeout)
+
+    async def presence(self, room: str, meta: Any) -> None:
+        """Change what others see of the session in a room with presence."""
+        await self._verbs.change_presence(self, room, meta)

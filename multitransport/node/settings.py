@@ -52,6 +52,9 @@ class Settings(Limits, frozen=True, kw_only=True):
     drain_seconds: float = 2.0
     """How long draining may take when the server stops."""
 
+    presence_seconds: float = 10.0
+    """How long a session may be without a transport before others see it leave."""
+
     retry_seconds: float = 3.0
     """Drained clients are told to come back after a random time up to this."""
 

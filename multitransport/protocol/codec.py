@@ -6,16 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
+from multitransport.protocol.binary import split_message
 from multitransport.protocol.codes import ErrorCode
-from multitransport.protocol.frames import SEQUENCED, ClientFrame, Seq
+from multitransport.protocol.frames import SEQUENCED, Answer, ClientFrame, Publish, Send, Seq
 
-__all__ = ["BadMessage", "Malformed", "decode_message"]
+__all__ = ["BadMessage", "Malformed", "decode_binary", "decode_message"]
 
+_WITH_DATA = (Send, Publish, Answer)
 _KINDS = frozenset(frame.__struct_config__.tag for frame in ClientFrame.__args__)
 
 _decode_frame: Callable[[str], ClientFrame] = msgspec.json.Decoder(ClientFrame).decode
 _decode_any = msgspec.json.Decoder(list[Any]).decode
+_decode_base64 = msgspec.json.Decoder(bytes).decode
 _check_syntax = msgspec.json.Decoder(msgspec.Raw).decode
 
 
@@ -54,9 +58,32 @@ def _decode_line(line: str) -> ClientFrame | Malformed:
         _check_syntax(line)
         line = line.replace("\r", " ")
     try:
-        return _decode_frame(line)
+        frame = _decode_frame(line)
+        return _unpacked(frame) if isinstance(frame, _WITH_DATA) and frame.options.b64 else frame
     except msgspec.ValidationError as error:
         return _blame(_decode_any(line), str(error))
+
+
+def _unpacked(frame: Send | Publish | Answer) -> ClientFrame:
+    """Return a frame whose data is base64 with the bytes it stands for. Raises ValidationError."""
+    return structs.replace(frame, data=_decode_base64(frame.data))
+
+
+def decode_binary(message: bytes) -> list[ClientFrame | Malformed]:
+    """Decode a binary message: one frame and the bytes that are its data.
+
+    Raises BadMessage where its head is not as long as it says, or is no frame with data.
+    """
+    try:
+        head, data = split_message(message)
+        [frame] = decode_message(head)
+    except ValueError as error:
+        raise BadMessage(str(error)) from None
+    if isinstance(frame, Malformed):
+        return [frame]
+    if not isinstance(frame, _WITH_DATA):
+        raise BadMessage("the head of the binary message is no frame with data")
+    return [structs.replace(frame, data=data)]
 
 
 def _blame(elements: list[Any], message: str) -> Malformed:

@@ -33,6 +33,7 @@ class CloseCode(enum.IntEnum):
     STALE_ATTACH = 3006, 409
     TOO_SLOW = 3007, 408
     TRANSPORT_NOT_ALLOWED = 3008, 403
+    SLOW = 3009, 408
 
     SUPERSEDED = 3500, 409
     BAD_MESSAGE = 3501, 400
@@ -61,6 +62,9 @@ class ErrorCode(enum.StrEnum):
     UNKNOWN_EVENT = "unknown_event"
     INVALID = "invalid"
     REFUSED = "refused"
+    UNKNOWN_ASK = "unknown_ask"
+    TOO_MANY_KEYS = "too_many_keys"
+    REMOVED = "removed"
     FAILED = "failed"
     OUTCOME_UNKNOWN = "outcome_unknown"
 

@@ -5,7 +5,7 @@ docs/reference/protocol.md says what each means.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Raw
@@ -15,6 +15,8 @@ from multitransport.protocol.position import MAX_COUNT, Position
 __all__ = [
     "SEQUENCED",
     "Ack",
+    "Answer",
+    "AnswerError",
     "Bye",
     "ClientFrame",
     "Hello",
@@ -24,6 +26,7 @@ __all__ = [
     "Leave",
     "Ping",
     "Pong",
+    "Presence",
     "Publish",
     "Send",
     "encode",
@@ -31,7 +34,10 @@ __all__ = [
 
 Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 Seq = Annotated[int, Meta(ge=1, le=MAX_COUNT)]
+Rate = Annotated[float, Meta(gt=0, le=1000)]
 Event = Annotated[str, Meta(min_length=1, max_length=255)]
+Key = Annotated[str, Meta(min_length=1, max_length=255)]
+Code = Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,64}\Z")]
 Nonce = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{22,64}\Z")]
 
 encode = msgspec.json.Encoder().encode
@@ -43,6 +49,7 @@ class JoinOptions(msgspec.Struct, frozen=True):
 
     position: Position | None = None
     history: Count | None = None
+    max_rate: Rate | None = None
 
 
 class HelloOptions(msgspec.Struct, frozen=True):
@@ -56,6 +63,14 @@ class HelloOptions(msgspec.Struct, frozen=True):
     acked: Count = 0
     rooms: dict[str, JoinOptions] = {}
     wait: Annotated[float, Meta(ge=0)] | None = None
+
+
+class DataOptions(msgspec.Struct, frozen=True):
+    """What follows data: whether it is bytes, as base64, and in a state room its key."""
+
+    b64: bool = False
+    key: Key | None = None
+    deleted: bool = False
 
 
 class Hello(msgspec.Struct, array_like=True, frozen=True, tag="hello"):
@@ -76,15 +91,36 @@ class Leave(msgspec.Struct, array_like=True, frozen=True, tag="leave"):
 class Send(msgspec.Struct, array_like=True, frozen=True, tag="send"):
     seq: Seq
     event: Event
-    data: Raw
+    data: Raw | bytes
+    options: DataOptions = DataOptions()
 
 
 class Publish(msgspec.Struct, array_like=True, frozen=True, tag="publish"):
     seq: Seq
     room: str
     event: Event
-    data: Raw
-    options: dict[str, Any] = {}
+    data: Raw | bytes
+    options: DataOptions = DataOptions()
+
+
+class Presence(msgspec.Struct, array_like=True, frozen=True, tag="presence"):
+    seq: Seq
+    room: str
+    meta: Raw
+
+
+class Answer(msgspec.Struct, array_like=True, frozen=True, tag="answer"):
+    seq: Seq
+    id: Event
+    data: Raw | bytes
+    options: DataOptions = DataOptions()
+
+
+class AnswerError(msgspec.Struct, array_like=True, frozen=True, tag="answer_error"):
+    seq: Seq
+    id: Event
+    code: Code
+    message: str
 
 
 class Ack(msgspec.Struct, array_like=True, frozen=True, tag="ack"):
@@ -103,7 +139,7 @@ class Bye(msgspec.Struct, array_like=True, frozen=True, tag="bye"):
     pass
 
 
-SEQUENCED = frozenset({"join", "leave", "send", "publish"})
+SEQUENCED = frozenset({"join", "leave", "send", "publish", "presence", "answer", "answer_error"})
 """Kinds whose second element is a seq."""
 
-ClientFrame = Hello | Join | Leave | Send | Publish | Ack | Ping | Pong | Bye
+ClientFrame = Hello | Join | Leave | Send | Publish | Presence | Answer | AnswerError | Ack | Ping | Pong | Bye

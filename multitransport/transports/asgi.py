@@ -85,7 +85,7 @@ async def respond_close(send: Send, close: Close, headers: Headers) -> None:
         told.append((b"retry-after", b"%d" % max(1, round(close.retry_after_seconds))))
     if close.code is CloseCode.METHOD_NOT_ALLOWED:
         told.append((b"allow", b"POST" if "POST" in close.reason.split(",")[0] else b"GET"))
-    await respond(send, close.code.http_status, told, close.frame + b"\n")
+    await respond(send, close.http_status, told, close.frame + b"\n")
 
 
 class Connection:

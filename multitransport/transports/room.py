@@ -10,7 +10,8 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from multitransport.core.log import Publication, Recovery, Slice
+from multitransport.core.log import Recovery
+from multitransport.core.publication import Draft, Publication, Slice
 from multitransport.core.reader import Gap
 from multitransport.node.attachment import Attachment, Batch, Close
 from multitransport.node.node import Node
@@ -93,13 +94,28 @@ def _item_events(item: Slice | Gap, epoch: str) -> bytes:
         return _gap_event(item.position, item.lost)
     found = item.encoded.get("room")
     if found is None:
-        found = item.encoded["room"] = b"".join(_event(publication, epoch) for publication in item.publications)
+        events = [_event(publication, epoch, whole=item.tail is None) for publication in item.publications]
+        if item.tail is not None:
+            # Only the end of a pass is a place to come back to; an event without data moves the last event id.
+            events.append(b"id: %s\n\n" % str(Position(epoch, item.last)).encode())
+        found = item.encoded["room"] = b"".join(events)
     return bytes(found)
 
 
-def _event(publication: Publication, epoch: str) -> bytes:
-    place = Position(epoch, publication.offset)
-    return eventstream.encode_event(publication.data.decode(), event=publication.event, id=str(place))
+def _event(publication: Publication, epoch: str, *, whole: bool) -> bytes:
+    draft = publication.draft
+    place = str(Position(epoch, publication.offset)) if whole and publication.offset else None
+    return eventstream.encode_event(_data(draft).decode(), event=draft.event, id=place)
+
+
+def _data(draft: Draft) -> bytes:
+    """Return a publication's data as JSON: bytes as base64; in a state room with its key."""
+    data = encode(draft.data) if draft.binary else draft.data
+    if draft.key is None:
+        return data
+    if draft.deleted:
+        return encode({"key": draft.key, "deleted": True})
+    return encode({"key": draft.key, "data": msgspec.Raw(data)})
 
 
 def _gap_event(position: Position, lost: int | None) -> bytes:
@@ -115,7 +131,7 @@ async def _answer(
     for item in attachment.reader.take(node.settings.max_message_bytes):
         if isinstance(item, Slice):
             publications += [
-                {"offset": each.offset, "event": each.event, "data": msgspec.Raw(each.data)}
+                {"offset": each.offset, "event": each.draft.event, "data": msgspec.Raw(_data(each.draft))}
                 for each in item.publications
             ]
             offset = item.last

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from multitransport.core.log import Slice
+from multitransport.core.publication import Slice
 from multitransport.node.attachment import Attachment, Batch, Close
 from multitransport.node.node import Node
 from multitransport.node.request import Request

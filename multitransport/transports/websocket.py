@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from typing import Any
 
-from multitransport.core.log import Slice
+from multitransport.core.publication import Slice
 from multitransport.node.attachment import Attachment, Batch, Close
 from multitransport.node.node import Node
 from multitransport.node.request import Request
+from multitransport.protocol.binary import messages
+from multitransport.protocol.codec import BadMessage, decode_binary
 from multitransport.protocol.codes import CloseCode
 from multitransport.transports.asgi import Connection, Receive, Scope, Send
 from multitransport.transports.carry import Frames, carry, decode, open_message
@@ -54,6 +57,8 @@ async def _greet(node: Node, request: Request, receive: Receive) -> tuple[Attach
         raise Close(CloseCode.TOO_SLOW, f"no hello within {settings.hello_seconds:g} s") from None
     if message is None:
         return None
+    if isinstance(message, bytes):
+        raise Close(CloseCode.BAD_MESSAGE, "the first message must be text")
     hello, frames = open_message(message)
     return await node.admit(hello, request, "websocket"), frames
 
@@ -65,44 +70,64 @@ async def _listen(node: Node, attachment: Attachment, frames: Frames, receive: R
         del frames
         while (message := await _message(receive, node.settings.max_message_bytes)) is not None:
             if attachment.closing is None:
-                await node.receive(attachment, decode(message), alive=True)
+                await node.receive(attachment, _decode(message), alive=True)
     except Close as close:
         attachment.close(close)
         while await _message(receive, node.settings.max_message_bytes, closing=True) is not None:
             pass
 
 
-async def _message(receive: Receive, max_bytes: int, *, closing: bool = False) -> str | None:
+def _decode(message: str | bytes) -> Frames:
+    if isinstance(message, str):
+        return decode(message)
+    try:
+        return decode_binary(message)
+    except BadMessage as error:
+        raise Close(CloseCode.BAD_MESSAGE, str(error)) from None
+
+
+async def _message(receive: Receive, max_bytes: int, *, closing: bool = False) -> str | bytes | None:
     """Return the next message, None where the client has left. Raises Close, unless it is closing anyway."""
     event = await receive()
     if event["type"] == "websocket.disconnect":
         return None
-    text: str | None = event.get("text")
     if closing:
         return ""
-    if text is None:
-        raise Close(CloseCode.BAD_MESSAGE, "binary messages are not part of this version")
-    if len(text) > max_bytes or (4 * len(text) > max_bytes and len(text.encode("utf-8", "replace")) > max_bytes):
+    text: str | None = event.get("text")
+    message = event.get("bytes") or b"" if text is None else text
+    size = len(message)
+    if isinstance(message, str) and size <= max_bytes < 4 * size:
+        size = len(message.encode("utf-8", "replace"))
+    if size > max_bytes:
         raise Close(CloseCode.TOO_LARGE, f"the message is over {max_bytes} bytes")
-    return text
+    return message
 
 
 async def _write(send: Send, batch: Batch) -> None:
-    if len(batch.items) == 1 and not batch.control and batch.close is None and isinstance(batch.items[0], Slice):
-        shared = batch.items[0]
-        event = shared.encoded.get("websocket")
-        if event is None:
-            event = shared.encoded["websocket"] = {"type": "websocket.send", "text": shared.text}
-        await send(event)
-        return
-    if batch.close is None:
-        await send({"type": "websocket.send", "text": batch.frames.decode()})
-    else:
-        await _close(send, batch.close, batch.frames)
+    if batch.control:
+        for message in messages(batch.control):
+            await send(_event(message))
+    for item in batch.items:
+        if isinstance(item, Slice):
+            events = item.encoded.get("websocket")
+            if events is None:
+                events = item.encoded["websocket"] = [_event(message) for message in item.messages()]
+            for event in events:
+                await send(event)
+        else:
+            await send(_event(item.frames.decode()))
+    if batch.close is not None:
+        await _close(send, batch.close)
 
 
-async def _close(send: Send, close: Close, frames: bytes | None = None) -> None:
+def _event(message: str | bytes) -> dict[str, Any]:
+    if isinstance(message, str):
+        return {"type": "websocket.send", "text": message}
+    return {"type": "websocket.send", "bytes": message}
+
+
+async def _close(send: Send, close: Close) -> None:
     """Say why in a frame, which any page can read, and again in the close."""
     reason = close.reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
-    await send({"type": "websocket.send", "text": (frames or close.frame).decode()})
+    await send({"type": "websocket.send", "text": close.frame.decode()})
     await send({"type": "websocket.close", "code": int(close.code), "reason": reason})

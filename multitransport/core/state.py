@@ -1,0 +1,103 @@
+"""The log of a state room: the newest publication of each key, and which keys were deleted lately."""
+
+from __future__ import annotations
+
+from multitransport.core.log import Log, Recovery, Retention
+from multitransport.core.publication import Draft, Publication, Slice, at_frame, publish_frame
+from multitransport.errors import RoomFull
+from multitransport.protocol.position import Position
+
+__all__ = ["StateLog", "new_log"]
+
+
+class StateLog(Log):
+    """Offsets are those of all that was ever published; what a newer publication of its key replaced is gone.
+
+    Up to ``base`` deletions are forgotten: a reader from before has to begin anew.
+    """
+
+    __slots__ = ("_keys",)
+
+    mode = "state"
+
+    def __init__(self, room: str, epoch: str, retention: Retention) -> None:
+        super().__init__(room, epoch, retention)
+        self._keys: dict[str, Publication] = {}
+
+    def append(self, draft: Draft, now: float) -> int:
+        """Put a publication in the place of the one with its key, and return the offset.
+
+        Raises RoomFull where there are as many keys, or bytes, as the retention allows; ValueError without a key.
+        """
+        if draft.key is None:
+            raise ValueError(f"{self.room!r} is a state room: a publication needs a key")
+        if draft.id is not None and (known := self._by_id.get(draft.id)) is not None:
+            return known
+        self.trim(now)
+        offset = self.top + 1
+        publication = Publication(offset, draft, publish_frame(self.room, offset, draft), now)
+        former = self._keys.get(draft.key)
+        grown = self.size + publication.size - (0 if former is None else former.size)
+        if not draft.deleted:
+            if former is None and len(self._keys) >= self.retention.keys:
+                raise RoomFull(f"{self.room!r} holds {self.retention.keys} keys, as many as it may")
+            if grown > self.retention.bytes:
+                raise RoomFull(f"{self.room!r} holds {self.retention.bytes} bytes, as many as it may")
+        if former is not None:
+            self._drop(former)
+        self._add(publication)
+        self._keys[draft.key] = publication
+        return offset
+
+    def trim(self, now: float) -> None:
+        """Forget deletions that are older than the retention."""
+        for publication in list(self._publications.values()):
+            if now - publication.at <= self.retention.seconds:
+                break
+            if publication.draft.deleted:
+                assert publication.draft.key is not None
+                self._drop(publication)
+                del self._keys[publication.draft.key]
+                self.base = publication.offset
+
+    def newest(self, count: int) -> Recovery:
+        """Return where a newcomer starts: it gets every current value."""
+        return Recovery(0, True, None)
+
+    def recover(self, position: Position) -> Recovery:
+        """Return where a reader with this position goes on; one from before a forgotten deletion begins anew."""
+        if position.epoch != self.epoch or position.offset > self.top or 0 < position.offset < self.base:
+            return Recovery(0, False, None)
+        return Recovery(position.offset, True, None)
+
+    def keys_after(self, offset: int) -> list[str]:
+        """Return the keys changed after the offset, oldest change first."""
+        keys: list[str] = []
+        for publication in reversed(self._publications.values()):
+            if publication.offset <= offset:
+                break
+            assert publication.draft.key is not None
+            keys.append(publication.draft.key)
+        keys.reverse()
+        return keys
+
+    def current(self, keys: list[str]) -> list[Publication]:
+        """Return the newest publications of these keys; of what is forgotten, none."""
+        return [self._keys[key] for key in keys if key in self._keys]
+
+    def values(self) -> list[Publication]:
+        """Return the current value of each key, oldest change first."""
+        return [each for each in self._publications.values() if not each.draft.deleted]
+
+    def _collect(self, after: int, limit_bytes: int) -> Slice:
+        """Return a whole pass, whatever its size: ``Cursor`` splits what is too large for one batch."""
+        return Slice(self.current(self.keys_after(after)), self.top, self.at_top())
+
+    def at_top(self) -> bytes:
+        """Return the frame that ends a pass which fixes the top now."""
+        return at_frame(self.room, self.position)
+
+
+def new_log(room: str, epoch: str, retention: Retention) -> Log:
+    """Return an empty log, a state room's where the retention has keys."""
+    return StateLog(room, epoch, retention) if retention.keys else Log(room, epoch, retention)

@@ -3,6 +3,7 @@
 `MultiTransport` is the extension; the rest is what its declarations meet. Clients are in `multitransport.client`.
 """
 
+from multitransport.brokers.base import Member, Meta
 from multitransport.errors import (
     BrokerUnavailable,
     ConfigurationError,
@@ -15,26 +16,36 @@ from multitransport.errors import (
     Refuse,
     Refused,
     RequestError,
+    RoomFull,
     TimedOut,
 )
+from multitransport.node.declarations import Call, Namespace
 from multitransport.node.session import Session
+from multitransport.node.verbs import Answers, RoomPage
 from multitransport.protocol.position import Position
 from multitransport.quart.extension import MultiTransport
 
 __all__ = [
+    "Answers",
     "BrokerUnavailable",
+    "Call",
     "ConfigurationError",
     "ConnectionClosed",
     "Failed",
     "Invalid",
+    "Member",
+    "Meta",
     "MultiTransport",
     "MultiTransportError",
+    "Namespace",
     "OutcomeUnknown",
     "Position",
     "QueueFull",
     "Refuse",
     "Refused",
     "RequestError",
+    "RoomFull",
+    "RoomPage",
     "Session",
     "TimedOut",
 ]

@@ -1,6 +1,6 @@
 """Every exception a user of the library can meet.
 
-Server side:    ConfigurationError, Refuse, BrokerUnavailable
+Server side:    ConfigurationError, Refuse, BrokerUnavailable, RoomFull
 Client side:    RequestError (Refused, Invalid, Failed, TimedOut, OutcomeUnknown), ConnectionClosed, QueueFull
 
 All derive from MultiTransportError.
@@ -20,6 +20,7 @@ __all__ = [
     "Refuse",
     "Refused",
     "RequestError",
+    "RoomFull",
     "TimedOut",
     "request_error",
 ]
@@ -35,6 +36,10 @@ class ConfigurationError(MultiTransportError):
 
 class BrokerUnavailable(MultiTransportError):
     """The broker did not take a publication in time; nothing is known to have been published."""
+
+
+class RoomFull(MultiTransportError):
+    """A state room holds as many keys, or bytes, as it may; the publication was not taken."""
 
 
 class Refuse(MultiTransportError):

@@ -15,7 +15,7 @@ from msgspec import Raw
 from multitransport.errors import Refuse
 from multitransport.node.declarations import Call, Declarations
 from multitransport.node.host import Host
-from multitransport.node.payload import Payload, decode_json
+from multitransport.node.payload import Payload, decode_json, read_data
 from multitransport.node.request import Request
 from multitransport.node.rooms import Room
 from multitransport.node.session import Session
@@ -89,7 +89,7 @@ class Checks:
         allow = self._publish.get(room.declaration.rule)
         if allow is None:
             raise Refuse(ErrorCode.REFUSED, "clients may not publish to this room")
-        value = decode_json(data) if isinstance(data, Raw) else data
+        value = read_data(data)
         check = partial(allow, client, event, value, **room.values)
         call = Call("publish", room.name, event, value)
         _must_not_be_false(await self._run(f"room {room.name!r}", client, call, check, room.declaration.gate))

@@ -143,8 +143,8 @@ class Declarations:
 
         With ``mode="state"`` the room keeps the newest publication of each of at most ``max_keys`` keys instead.
         ``slow`` is what becomes of a reader that falls behind: ``skip`` moves it on and tells it how much it lost,
-        ``disconnect`` disconnects it, ``conflate``, which is how state rooms are, gives it the newest value of each key.
-        ``presence`` lets those in the room see who else is.
+        ``disconnect`` disconnects it, ``conflate``, which is how state rooms are, gives it the newest value of each
+        key. ``presence`` lets those in the room see who else is.
         """
         if (slow == "conflate") > (mode == "state") or (slow == "skip") > (mode == "log"):
             raise ConfigurationError(f"room {rule!r}: {slow!r} is not for rooms of mode {mode!r}")

@@ -13,8 +13,6 @@ from functools import partial
 from random import SystemRandom
 from typing import Any
 
-from msgspec import Raw
-
 from multitransport.brokers.base import StaleAttach
 from multitransport.brokers.memory import MemoryBroker, MemoryPresenceStore, MemorySessionStore
 from multitransport.core.heartbeat import Action
@@ -28,7 +26,7 @@ from multitransport.node.declarations import Declarations
 from multitransport.node.dispatch import Dispatch
 from multitransport.node.host import Host
 from multitransport.node.hub import Hub
-from multitransport.node.payload import decode_json
+from multitransport.node.payload import read_data
 from multitransport.node.presence import Presence
 from multitransport.node.request import Request
 from multitransport.node.rooms import RoomTable
@@ -36,7 +34,7 @@ from multitransport.node.session import Session
 from multitransport.node.settings import Settings
 from multitransport.node.timers import Timers
 from multitransport.node.tokens import Tokens
-from multitransport.node.verbs import ServerVerbs
+from multitransport.node.verbs import ServerVerbs, draft_of
 from multitransport.protocol.binary import text
 from multitransport.protocol.codec import Malformed
 from multitransport.protocol.codes import CloseCode, ErrorCode
@@ -166,6 +164,10 @@ class Node:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.hub.stop()
+
+    async def publish(self, room: str, event: str, data: Any) -> Position | None:
+        """Publish to a room; ``verbs`` has the options. Raises Refuse, TypeError, BrokerUnavailable."""
+        return await self.verbs.publish(room, draft_of(event, data), volatile=False)
 
     def going_away(self) -> Close:
         """Return the word for a client of a node that stops, with a time of its own to come back."""
@@ -344,7 +346,7 @@ class Node:
             if isinstance(frame, AnswerError):
                 answer = request_error(frame.code, frame.message)
             else:
-                answer = decode_json(frame.data) if isinstance(frame.data, Raw) else frame.data
+                answer = read_data(frame.data)
             if not self.verbs.answered(client, frame.id, answer):
                 raise Refuse(ErrorCode.UNKNOWN_ASK, "nothing with this id is asked of this session")
         except Refuse as refuse:

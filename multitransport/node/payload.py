@@ -10,7 +10,7 @@ from msgspec import Raw
 from multitransport.errors import Refuse
 from multitransport.protocol.codes import ErrorCode
 
-__all__ = ["Payload", "decode_json"]
+__all__ = ["Payload", "decode_json", "read_data"]
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
@@ -32,6 +32,11 @@ class Payload:
             raise Refuse(ErrorCode.INVALID, str(error)) from None
         except ValueError as error:
             raise Refuse(ErrorCode.INVALID, _fields(error)) from None
+
+
+def read_data(data: Raw | bytes) -> Any:
+    """Return bytes as they are, and what JSON says. Raises Refuse ``invalid``."""
+    return decode_json(data) if isinstance(data, Raw) else data
 
 
 def decode_json(data: Raw | bytes) -> Any:

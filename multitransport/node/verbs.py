@@ -81,8 +81,8 @@ class ServerVerbs:
     async def publish(self, room: str, draft: Draft, *, volatile: bool) -> Position | None:
         """Publish to a room, or to an inbox of a session or user; a volatile publication has no position.
 
-        Raises Refuse where no such room is declared, RoomFull, BrokerUnavailable; ValueError where the key is missing or
-        too much.
+        Raises Refuse where no such room is declared, RoomFull, BrokerUnavailable; ValueError where the key is missing
+        or too much.
         """
         retention = self._rooms.retention(room)
         if (retention.keys > 0) != (draft.key is not None) and not volatile:
@@ -206,7 +206,9 @@ def draft_of(
     id: str | None = None,  # noqa: A002
     ask: str | None = None,
 ) -> Draft:
-    """Return a publication of any data: bytes as they are, else what JSON can say. Raises TypeError for what it cannot."""
+    """Return a publication of any data: bytes as they are, else what JSON can say. Raises TypeError for what it
+    cannot.
+    """
     binary = isinstance(data, bytes | bytearray | memoryview)
     encoded = bytes(data) if binary else encode(None if deleted else data)
     return Draft(event, encoded, binary, key=key, deleted=deleted, exclude=exclude, id=id, ask=ask)

@@ -88,10 +88,13 @@ class Leave(msgspec.Struct, array_like=True, frozen=True, tag="leave"):
     room: str
 
 
+# ``data`` is JSON as it came; the codec puts plain bytes in its place where the frame carries bytes.
+
+
 class Send(msgspec.Struct, array_like=True, frozen=True, tag="send"):
     seq: Seq
     event: Event
-    data: Raw | bytes
+    data: Raw
     options: DataOptions = DataOptions()
 
 
@@ -99,7 +102,7 @@ class Publish(msgspec.Struct, array_like=True, frozen=True, tag="publish"):
     seq: Seq
     room: str
     event: Event
-    data: Raw | bytes
+    data: Raw
     options: DataOptions = DataOptions()
 
 
@@ -112,7 +115,7 @@ class Presence(msgspec.Struct, array_like=True, frozen=True, tag="presence"):
 class Answer(msgspec.Struct, array_like=True, frozen=True, tag="answer"):
     seq: Seq
     id: Event
-    data: Raw | bytes
+    data: Raw
     options: DataOptions = DataOptions()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
@@ -12,11 +11,10 @@ from weakref import WeakSet
 from quart import Quart, current_app, has_app_context
 from quart.typing import TestClientProtocol
 
-from multitransport.errors import BrokerUnavailable, ConfigurationError, MultiTransportError
-from multitransport.node.declarations import Declarations
-from multitransport.protocol.position import Position
+from multitransport.errors import ConfigurationError, MultiTransportError
 from multitransport.quart.pages import add_endpoints, script_tags
 from multitransport.quart.serving import Running, Serving
+from multitransport.quart.verbs import Verbs
 
 if TYPE_CHECKING:
     from multitransport.client import Client
@@ -26,7 +24,7 @@ __all__ = ["MultiTransport"]
 EXTENSION = "multitransport"
 
 
-class MultiTransport(Declarations):
+class MultiTransport(Verbs):
     """Rooms, requests and live updates for Quart applications.
 
     It holds declarations only, so one may serve many applications. Keyword arguments are settings by their lower-case
@@ -59,35 +57,6 @@ class MultiTransport(Declarations):
         add_endpoints(app, serving.prefix)
         app.add_template_global(partial(script_tags, serving.prefix), "multitransport_script")
         self._apps.add(app)
-
-    async def publish(self, room: str, event: str, data: Any) -> Position:
-        """Publish to a room of the current application, else of the only one that runs, and return the publication's
-        position.
-
-        Raises MultiTransportError where none runs, and BrokerUnavailable.
-        """
-        running = self._running()
-        publication = running.node.publish(room, event, data)
-        if running.loop is asyncio.get_running_loop():
-            return await publication
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(publication, running.loop))
-
-    def publish_from_thread(self, room: str, event: str, data: Any, *, timeout_seconds: float = 10.0) -> Position:
-        """Publish from plain code in a thread, and wait for it.
-
-        Raises as ``publish`` does; BrokerUnavailable also where it takes too long.
-        """
-        running = self._running()
-        if _current_loop() is running.loop:
-            raise MultiTransportError(
-                "publish_from_thread would wait for the very loop it blocks; here it is `await rt.publish(…)`"
-            )
-        publication = asyncio.run_coroutine_threadsafe(running.node.publish(room, event, data), running.loop)
-        try:
-            return publication.result(timeout_seconds)
-        except TimeoutError:
-            publication.cancel()
-            raise BrokerUnavailable(f"publishing to {room!r} took longer than {timeout_seconds} seconds") from None
 
     @asynccontextmanager
     async def test_client(
@@ -143,10 +112,3 @@ class MultiTransport(Declarations):
 
 def _cookies_of(client: TestClientProtocol) -> dict[str, str]:
     return {cookie.name: cookie.value or "" for cookie in client.cookie_jar or ()}
-
-
-def _current_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -1,0 +1,158 @@
+"""What an application does with rooms and sessions, from views, tasks and threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar, overload
+
+from multitransport.brokers.base import Member
+from multitransport.errors import BrokerUnavailable, MultiTransportError
+from multitransport.node.declarations import Declarations
+from multitransport.node.rooms import SESSION_INBOX, USER_INBOX
+from multitransport.node.session import Session
+from multitransport.node.verbs import Answers, RoomPage, draft_of
+from multitransport.protocol.codes import CloseCode
+from multitransport.protocol.position import Position
+from multitransport.quart.serving import Running
+
+__all__ = ["Verbs"]
+
+T = TypeVar("T")
+
+
+class Verbs(Declarations):
+    """The verbs of MultiTransport. Each acts on the current application, else on the only one that runs, and raises
+    MultiTransportError where none does.
+    """
+
+    def _running(self) -> Running:
+        raise NotImplementedError
+
+    def user(self, user_id: str) -> str:
+        """Return the name of a user's inbox, to publish to: all the sessions that are the user's now."""
+        return f"{USER_INBOX}{user_id}"
+
+    def session(self, session_id: str) -> str:
+        """Return the name of a session's inbox, to publish to."""
+        return f"{SESSION_INBOX}{session_id}"
+
+    @overload
+    async def publish(
+        self,
+        room: str,
+        event: str,
+        data: Any,
+        *,
+        key: str | None = ...,
+        deleted: bool = ...,
+        exclude: str | Session | None = ...,
+        volatile: bool = ...,
+        id: str | None = ...,
+    ) -> Position | None: ...
+
+    @overload
+    async def publish(
+        self,
+        room: Sequence[str],
+        event: str,
+        data: Any,
+        *,
+        key: str | None = ...,
+        deleted: bool = ...,
+        exclude: str | Session | None = ...,
+        volatile: bool = ...,
+        id: str | None = ...,
+    ) -> list[Position | None]: ...
+
+    async def publish(
+        self,
+        room: str | Sequence[str],
+        event: str,
+        data: Any,
+        *,
+        key: str | None = None,
+        deleted: bool = False,
+        exclude: str | Session | None = None,
+        volatile: bool = False,
+        id: str | None = None,  # noqa: A002 - it is the word for it
+    ) -> Position | list[Position | None] | None:
+        """Publish to a room, or to each of several, and return the publication's position, or theirs.
+
+        ``data`` is bytes, or anything JSON can say. In a state room ``key`` says which value this is, and ``deleted``
+        ends it. ``exclude`` is a session that is not sent it. ``volatile`` is kept by nobody: it has no position, and
+        who does not keep up misses it. A repeated ``id`` is the publication it repeats, as long as the room keeps that.
+
+        Raises Refuse where no such room is declared, RoomFull, BrokerUnavailable; TypeError for data JSON cannot say.
+        """
+        rooms = [room] if isinstance(room, str) else list(room)
+        excluded = exclude.session_id if isinstance(exclude, Session) else exclude
+        draft = draft_of(event, data, key=key, deleted=deleted, exclude=excluded, id=id)
+        verbs = self._running().node.verbs
+        positions = [await self._here(verbs.publish(name, draft, volatile=volatile)) for name in rooms]
+        return positions[0] if isinstance(room, str) else positions
+
+    def publish_from_thread(
+        self, room: str, event: str, data: Any, *, timeout_seconds: float = 10.0, **options: Any
+    ) -> Position | None:
+        """Publish from plain code in a thread, and wait for it; the options are those of ``publish``.
+
+        Raises as ``publish`` does; BrokerUnavailable also where it takes too long.
+        """
+        loop = self._running().loop
+        if _current_loop() is loop:
+            raise MultiTransportError(
+                "publish_from_thread would wait for the very loop it blocks; here it is `await rt.publish(…)`"
+            )
+        work: Coroutine[Any, Any, Position | None] = self.publish(room, event, data, **options)
+        publication = asyncio.run_coroutine_threadsafe(work, loop)
+        try:
+            return publication.result(timeout_seconds)
+        except TimeoutError:
+            publication.cancel()
+            raise BrokerUnavailable(f"publishing to {room!r} took longer than {timeout_seconds} seconds") from None
+
+    async def join(self, room: str, *, user: str | None = None, session: str | None = None) -> None:
+        """Join a user's sessions, or one session, to a room, without asking its check. Raises Refuse."""
+        await self._here(self._running().node.verbs.join(room, user, session))
+
+    async def leave(self, room: str, *, user: str | None = None, session: str | None = None) -> None:
+        """Take a user's sessions, or one session, out of a room; their clients do not join it again by themselves."""
+        await self._here(self._running().node.verbs.leave(room, user, session))
+
+    async def disconnect(
+        self, *, user: str | None = None, session: str | None = None, code: int = CloseCode.ENDED, reason: str = ""
+    ) -> None:
+        """End a user's sessions, or one session. ``code`` may be an application's: 4000-4499 lets the client come back
+        with a new session, 4500-4999 is final, and so is the default. Raises ValueError for another.
+        """
+        await self._here(self._running().node.verbs.disconnect(user, session, code, reason))
+
+    async def request_all(self, room: str, event: str, data: Any = None, *, timeout: float = 10.0) -> Answers:
+        """Ask every session that is in the room now; return the answers that came in time, and who gave none."""
+        return await self._here(self._running().node.verbs.request_all(room, event, data, timeout))
+
+    async def members(self, room: str) -> list[Member]:
+        """Return who is in a room with presence."""
+        return await self._here(self._running().node.verbs.members(room))
+
+    async def read(self, room: str, history: int | None = None) -> RoomPage:
+        """Return a room as it is now, with its position: a page that shows this and joins from there misses nothing.
+
+        Raises Refuse where no such room is declared.
+        """
+        return await self._here(self._running().node.verbs.read(room, history))
+
+    async def _here(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await it in the loop of the application that runs, whichever loop this is."""
+        loop = self._running().loop
+        if loop is asyncio.get_running_loop():
+            return await work
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+
+
+def _current_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -67,6 +67,10 @@ class Broker(Protocol):
         """Let go of a room's live log."""
         ...
 
+    async def forget(self, room: str) -> None:
+        """Drop a room's log; where the room comes back it has a new epoch."""
+        ...
+
     async def sweep(self) -> None:
         """Drop what no retention keeps any more; called every now and then."""
         ...

@@ -71,6 +71,12 @@ class MemoryBroker:
         self._subscribed.discard(room)
         self._used_at[room] = self._clock()
 
+    async def forget(self, room: str) -> None:
+        """See Broker."""
+        self._logs.pop(room, None)
+        self._used_at.pop(room, None)
+        self._subscribed.discard(room)
+
     async def sweep(self) -> None:
         """See Broker. Yields to others every few hundred rooms."""
         now = self._clock()

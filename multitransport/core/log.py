@@ -1,4 +1,4 @@
-"""A room's log: publications by offset, kept within a retention, read as slices that are encoded once for all readers."""
+"""A room's log: publications by offset, kept within a retention, read as slices encoded once for all readers."""
 
 from __future__ import annotations
 

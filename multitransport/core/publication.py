@@ -94,7 +94,7 @@ class Slice:
         frames = [publication.encoded for publication in self.publications]
         return messages(frames if self.tail is None else [*frames, self.tail])
 
-    def without(self, session_id: str, tail: bytes) -> Slice:
+    def without(self, session_id: str, tail: bytes | None) -> Slice:
         """Return it as the session gets it that some of it excludes."""
         kept = [each for each in self.publications if each.draft.exclude != session_id]
         return Slice(kept, self.last, self.tail or tail)

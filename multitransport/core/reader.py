@@ -87,19 +87,23 @@ class Cursor:
         """Return what comes next, about ``limit_bytes`` of it, and move past it."""
         log = self.log
         if isinstance(log, StateLog):
-            if not self.keys:
-                whole = log.slice(self.offset, limit_bytes)
-                if whole.size <= limit_bytes or len(whole.publications) <= 1:
-                    self.offset = whole.last
-                    return whole
-                self.keys, self.top, self.tail = log.keys_after(self.offset), log.top, log.at_top()
-            return self._part(log, limit_bytes)
-        found = log.slice(self.offset, limit_bytes)
-        self.offset = found.last
+            found = self._pass(log, limit_bytes)
+        else:
+            found = log.slice(self.offset, limit_bytes)
+            self.offset = found.last
         session_id = self.reader.owner.session_id
         if session_id in found.excluded:
             return found.without(session_id, at_frame(log.room, Position(log.epoch, found.last)))
         return found
+
+    def _pass(self, log: StateLog, limit_bytes: int) -> Slice:
+        if not self.keys:
+            whole = log.slice(self.offset, limit_bytes)
+            if whole.size <= limit_bytes or len(whole.publications) <= 1:
+                self.offset = whole.last
+                return whole
+            self.keys, self.top, self.tail = log.keys_after(self.offset), log.top, log.at_top()
+        return self._part(log, limit_bytes)
 
     def _part(self, log: StateLog, limit_bytes: int) -> Slice:
         """Return some of the keys of a pass, each with the value it has now; the last part moves the position."""
@@ -151,7 +155,9 @@ class Reader:
         """Have volatile publications read once, unless the reader has too many waiting already."""
         if len(self.flashes) < _MAX_FLASHES:
             mine = (
-                volatile.without(self.owner.session_id, b"") if self.owner.session_id in volatile.excluded else volatile
+                volatile.without(self.owner.session_id, None)
+                if self.owner.session_id in volatile.excluded
+                else volatile
             )
             if mine.publications:
                 self.flashes.append(mine)

@@ -16,13 +16,14 @@ class StateLog(Log):
     Up to ``base`` deletions are forgotten: a reader from before has to begin anew.
     """
 
-    __slots__ = ("_keys",)
+    __slots__ = ("_deleted", "_keys")
 
     mode = "state"
 
     def __init__(self, room: str, epoch: str, retention: Retention) -> None:
         super().__init__(room, epoch, retention)
         self._keys: dict[str, Publication] = {}
+        self._deleted: dict[int, Publication] = {}
 
     def append(self, draft: Draft, now: float) -> int:
         """Put a publication in the place of the one with its key, and return the offset.
@@ -37,28 +38,46 @@ class StateLog(Log):
         offset = self.top + 1
         publication = Publication(offset, draft, publish_frame(self.room, offset, draft), now)
         former = self._keys.get(draft.key)
-        grown = self.size + publication.size - (0 if former is None else former.size)
         if not draft.deleted:
-            if former is None and len(self._keys) >= self.retention.keys:
-                raise RoomFull(f"{self.room!r} holds {self.retention.keys} keys, as many as it may")
-            if grown > self.retention.bytes:
-                raise RoomFull(f"{self.room!r} holds {self.retention.bytes} bytes, as many as it may")
+            self._make_room(publication.size, former)
         if former is not None:
             self._drop(former)
         self._add(publication)
         self._keys[draft.key] = publication
+        if draft.deleted:
+            self._deleted[offset] = publication
         return offset
 
     def trim(self, now: float) -> None:
         """Forget deletions that are older than the retention."""
-        for publication in list(self._publications.values()):
-            if now - publication.at <= self.retention.seconds:
+        while self._deleted:
+            oldest = next(iter(self._deleted.values()))
+            if now - oldest.at <= self.retention.seconds:
                 break
-            if publication.draft.deleted:
-                assert publication.draft.key is not None
-                self._drop(publication)
-                del self._keys[publication.draft.key]
-                self.base = publication.offset
+            self._forget(oldest)
+
+    def _make_room(self, size: int, former: Publication | None) -> None:
+        """Forget deletions early where keys or bytes run out. Raises RoomFull where that is not enough."""
+        grown = size - (0 if former is None else former.size)
+        while True:
+            fits = former is not None or len(self._keys) < self.retention.keys
+            if fits and self.size + grown <= self.retention.bytes:
+                return
+            oldest = next((each for each in self._deleted.values() if each is not former), None)
+            if oldest is None:
+                bound = f"{self.retention.bytes} bytes" if fits else f"{self.retention.keys} keys"
+                raise RoomFull(f"{self.room!r} holds {bound}, as much as it may")
+            self._forget(oldest)
+
+    def _forget(self, deleted: Publication) -> None:
+        assert deleted.draft.key is not None
+        self._drop(deleted)
+        del self._keys[deleted.draft.key]
+        self.base = deleted.offset
+
+    def _drop(self, publication: Publication) -> None:
+        super()._drop(publication)
+        self._deleted.pop(publication.offset, None)
 
     def newest(self, count: int) -> Recovery:
         """Return where a newcomer starts: it gets every current value."""

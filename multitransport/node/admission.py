@@ -21,6 +21,7 @@ from multitransport.node.presence import Presence
 from multitransport.node.request import Request
 from multitransport.node.rooms import RoomTable
 from multitransport.node.session import JoinRequest, Session, Verbs
+from multitransport.node.sessions import Sessions
 from multitransport.node.settings import TRANSPORTS, Settings
 from multitransport.node.tokens import Tokens, hash_secret
 from multitransport.protocol.codes import CloseCode, ErrorCode
@@ -70,7 +71,7 @@ class Admission:
         hub: Hub,
         dispatch: Dispatch,
         presence: Presence,
-        sessions: dict[str, Session],
+        sessions: Sessions,
         clock: Callable[[], float],
         new_secret: Callable[[], str],
         verbs: Verbs,
@@ -190,7 +191,8 @@ class Admission:
         record = await self._store.create(candidate.record)
         # Where an earlier hello made the session, the token that was lost on the way ends here.
         await self._raise_attach(record.session_id, hello.attach, candidate.record.secret_hash)
-        client = self._sessions.setdefault(record.session_id, candidate)
+        candidate.record = record
+        client = self._sessions.add(candidate)
         client.http = request
         client.resumed = client is not candidate
         if client.state is State.DETACHED:
@@ -207,6 +209,7 @@ class Admission:
         """Put a new transport in the place of the one there may be."""
         confirmed = client.state is not State.UNCONFIRMED
         heartbeat = Heartbeat(self._pulses[transport], self._clock(), confirmed=confirmed)
+        client.away_since = None
         attachment = Attachment(client.record, transport, hello.attach, heartbeat, self._settings.close_seconds)
         former, client.attachment = client.attachment, attachment
         if former is not None:

@@ -66,6 +66,11 @@ class Hub:
         if cursor is not None and feed is not None:
             feed.discard(cursor)
 
+    async def forget(self, room: str) -> None:
+        """Let go of a room that is no more, and of all it keeps."""
+        self._feeds.pop(room, None)
+        await self._broker.forget(room)
+
     async def sweep(self) -> None:
         """Let go of rooms without readers, and of what no retention keeps."""
         for room in [room for room, feed in self._feeds.items() if not feed.cursors]:

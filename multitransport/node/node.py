@@ -29,8 +29,9 @@ from multitransport.node.hub import Hub
 from multitransport.node.payload import read_data
 from multitransport.node.presence import Presence
 from multitransport.node.request import Request
-from multitransport.node.rooms import RoomTable
+from multitransport.node.rooms import PRESENCE, SESSION_INBOX, RoomTable
 from multitransport.node.session import Session
+from multitransport.node.sessions import Sessions
 from multitransport.node.settings import Settings
 from multitransport.node.timers import Timers
 from multitransport.node.tokens import Tokens
@@ -68,7 +69,7 @@ class Node:
     ) -> None:
         self.settings = settings
         self._loop = loop = asyncio.get_running_loop()
-        self.sessions: dict[str, Session] = {}
+        self.sessions = Sessions()
         self.draining = False
         self._attachments: dict[Attachment, Session] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -152,13 +153,13 @@ class Node:
         """Drain, announce the end of the sessions, which go with this process, then end everything this node owns."""
         await self.drain()
         self._timers.stop()
-        leaving = [self.checks.disconnected(client, "stopped") for client in self.sessions.values()]
+        leaving = [self.checks.disconnected(client, "stopped") for client in self.sessions]
         try:
             await asyncio.wait_for(asyncio.gather(*leaving), self.settings.drain_seconds)
         except TimeoutError:
             logger.warning("disconnect callbacks took longer than %g s and are cut", self.settings.drain_seconds)
-        workers = [client.worker for client in self.sessions.values() if client.worker is not None]
-        beside = [task for client in self.sessions.values() for task in client.tasks or ()]
+        workers = [client.worker for client in self.sessions if client.worker is not None]
+        beside = [task for client in self.sessions for task in client.tasks or ()]
         tasks = [*self._tasks, *workers, *beside]
         for task in tasks:
             task.cancel()
@@ -220,7 +221,10 @@ class Node:
                 client.state = next_state(client.state, Event.DETACH)
                 ends = min(self._loop.time() + self.settings.resume_seconds, attachment.heartbeat.confirm_by)
                 self.own(self._store.detach(client.session_id, attachment.attach, ends))
-                self._timers.call_at(self._loop.time() + self.settings.presence_seconds, partial(self._absent, client))
+                client.away_since = self._loop.time()
+                if any(room.startswith(PRESENCE) for room in client.record.rooms):
+                    absent_at = client.away_since + self.settings.presence_seconds
+                    self._timers.call_at(absent_at, partial(self._absent, client))
 
     async def receive(self, attachment: Attachment, frames: list[ClientFrame | Malformed], *, alive: bool) -> None:
         """Take the frames of one message; ``alive``: the client had its welcome when it wrote them. Raises Close,
@@ -245,25 +249,29 @@ class Node:
         if alive:
             self._heard(client)
         for frame in frames:
-            match frame:
-                case Ping():
-                    if client.attachment is not None:
-                        client.attachment.put("@pong", encode(("pong", frame.t)))
-                case Ack():
-                    await self._store.acknowledge(client.session_id, frame.through)
-                case Pong() | Hello():
-                    pass
-                case Malformed(seq=None):
-                    if client.attachment is not None:
-                        client.attachment.put(f"@{frame.code}", encode(("error", None, frame.code, frame.message)))
-                case Bye():
-                    self._dispatch.submit(client, frame)
-                case _ if frame.seq is not None and frame.seq <= before:
-                    self._repeat(client, frame.seq)
-                case Answer() | AnswerError():
-                    await self._answer(client, frame)
-                case _:
-                    self._dispatch.submit(client, frame)
+            await self._take(client, frame, before)
+
+    async def _take(self, client: Session, frame: ClientFrame | Malformed, before: int) -> None:
+        match frame:
+            case Ping():
+                if client.attachment is not None:
+                    client.attachment.put("@pong", encode(("pong", frame.t)))
+            case Ack():
+                await self._store.acknowledge(client.session_id, frame.through)
+            case Pong() | Hello():
+                pass
+            case Malformed(seq=None):
+                if client.attachment is not None:
+                    told = encode(("error", None, frame.code, frame.message))
+                    client.attachment.put(f"@{frame.code}", told)
+            case Bye():
+                self._dispatch.submit(client, frame)
+            case _ if frame.seq is not None and frame.seq <= before:
+                self._repeat(client, frame.seq)
+            case Answer() | AnswerError():
+                await self._answer(client, frame)
+            case _:
+                self._dispatch.submit(client, frame)
 
     async def send(self, hello: HelloOptions, frames: list[ClientFrame | Malformed], request: Request) -> bytes:
         """Take what a client sends beside its stream or polls, and return the answer. Raises Close."""
@@ -287,7 +295,7 @@ class Node:
         if client.state is State.ENDED:
             return
         client.state = next_state(client.state, Event.END)
-        self.sessions.pop(client.session_id, None)
+        self.sessions.remove(client)
         if client.attachment is not None:
             client.attachment.close(close or Close(CloseCode.BYE, reason))
         client.jobs.clear()
@@ -308,6 +316,7 @@ class Node:
     async def _farewell(self, client: Session, reason: str) -> None:
         await self.presence.exit_all(client)
         await self._store.remove(client.session_id)
+        await self.hub.forget(f"{SESSION_INBOX}{client.session_id}")
         await self.checks.disconnected(client, reason)
 
     async def _look_after(self) -> None:
@@ -328,7 +337,9 @@ class Node:
 
     def _absent(self, client: Session) -> None:
         """A session has been without a transport for as long as others are to overlook."""
-        if client.attachment is None and client.state is not State.ENDED:
+        away_since = client.away_since
+        long = away_since is not None and self._loop.time() >= away_since + self.settings.presence_seconds
+        if long and client.state is not State.ENDED:
             self.own(self.presence.exit_all(client))
 
     def _heard(self, client: Session) -> None:

@@ -55,6 +55,7 @@ class Session:
         "_data",
         "_verbs",
         "attachment",
+        "away_since",
         "credential",
         "gates",
         "http",
@@ -75,6 +76,7 @@ class Session:
         self.resumed = False
         self.state = State.UNCONFIRMED
         self.attachment: Attachment | None = None
+        self.away_since: float | None = None
         self.credential = b""
         self.polling = False
         self.jobs: list[Job] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from multitransport.node.hub import Hub
 from multitransport.node.presence import Presence
 from multitransport.node.rooms import SESSION_INBOX, USER_INBOX, RoomTable
 from multitransport.node.session import Session
+from multitransport.node.sessions import Sessions
 from multitransport.protocol.codes import CloseCode
 from multitransport.protocol.frames import encode
 from multitransport.protocol.position import Position
@@ -61,7 +62,7 @@ class ServerVerbs:
     def __init__(
         self,
         *,
-        sessions: Mapping[str, Session],
+        sessions: Sessions,
         hub: Hub,
         rooms: RoomTable,
         dispatch: Dispatch,
@@ -131,7 +132,7 @@ class ServerVerbs:
 
     async def request_all(self, room: str, event: str, data: Any, timeout: float) -> Answers:
         """Ask everybody who is in a room now, and return what came in time."""
-        asked = [client for client in self._sessions.values() if room in client.record.rooms]
+        asked = [client for client in self._sessions if room in client.record.rooms]
         results = await asyncio.gather(
             *(self.request(client, event, data, timeout) for client in asked), return_exceptions=True
         )
@@ -193,7 +194,8 @@ class ServerVerbs:
         if session is not None:
             client = self._sessions.get(session)
             return [] if client is None else [client]
-        return [client for client in self._sessions.values() if client.user_id == user]
+        assert user is not None
+        return self._sessions.of_user(user)
 
 
 def draft_of(

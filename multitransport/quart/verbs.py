@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar, overload
+from collections.abc import Coroutine
+from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 from multitransport.brokers.base import Member
 from multitransport.errors import BrokerUnavailable, MultiTransportError
@@ -19,6 +19,15 @@ from multitransport.quart.serving import Running
 __all__ = ["Verbs"]
 
 T = TypeVar("T")
+
+
+class PublishOptions(TypedDict, total=False):
+    """What a publication may be besides its room, event and data; ``publish`` says what each means."""
+
+    key: str | None
+    deleted: bool
+    exclude: str | Session | None
+    id: str | None
 
 
 class Verbs(Declarations):
@@ -39,43 +48,27 @@ class Verbs(Declarations):
 
     @overload
     async def publish(
-        self,
-        room: str,
-        event: str,
-        data: Any,
-        *,
-        key: str | None = ...,
-        deleted: bool = ...,
-        exclude: str | Session | None = ...,
-        volatile: bool = ...,
-        id: str | None = ...,
+        self, room: str, event: str, data: Any, *, volatile: Literal[False] = False, **options: Unpack[PublishOptions]
+    ) -> Position: ...
+
+    @overload
+    async def publish(
+        self, room: str, event: str, data: Any, *, volatile: bool, **options: Unpack[PublishOptions]
     ) -> Position | None: ...
 
     @overload
     async def publish(
-        self,
-        room: Sequence[str],
-        event: str,
-        data: Any,
-        *,
-        key: str | None = ...,
-        deleted: bool = ...,
-        exclude: str | Session | None = ...,
-        volatile: bool = ...,
-        id: str | None = ...,
+        self, room: list[str], event: str, data: Any, *, volatile: bool = False, **options: Unpack[PublishOptions]
     ) -> list[Position | None]: ...
 
     async def publish(
         self,
-        room: str | Sequence[str],
+        room: str | list[str],
         event: str,
         data: Any,
         *,
-        key: str | None = None,
-        deleted: bool = False,
-        exclude: str | Session | None = None,
         volatile: bool = False,
-        id: str | None = None,  # noqa: A002 - it is the word for it
+        **options: Unpack[PublishOptions],
     ) -> Position | list[Position | None] | None:
         """Publish to a room, or to each of several, and return the publication's position, or theirs.
 
@@ -85,16 +78,23 @@ class Verbs(Declarations):
 
         Raises Refuse where no such room is declared, RoomFull, BrokerUnavailable; TypeError for data JSON cannot say.
         """
-        rooms = [room] if isinstance(room, str) else list(room)
-        excluded = exclude.session_id if isinstance(exclude, Session) else exclude
-        draft = draft_of(event, data, key=key, deleted=deleted, exclude=excluded, id=id)
+        rooms = [room] if isinstance(room, str) else room
+        exclude = options.get("exclude")
+        draft = draft_of(
+            event,
+            data,
+            key=options.get("key"),
+            deleted=options.get("deleted", False),
+            exclude=exclude.session_id if isinstance(exclude, Session) else exclude,
+            id=options.get("id"),
+        )
         verbs = self._running().node.verbs
         positions = [await self._here(verbs.publish(name, draft, volatile=volatile)) for name in rooms]
         return positions[0] if isinstance(room, str) else positions
 
     def publish_from_thread(
-        self, room: str, event: str, data: Any, *, timeout_seconds: float = 10.0, **options: Any
-    ) -> Position | None:
+        self, room: str, event: str, data: Any, *, timeout_seconds: float = 10.0, **options: Unpack[PublishOptions]
+    ) -> Position:
         """Publish from plain code in a thread, and wait for it; the options are those of ``publish``.
 
         Raises as ``publish`` does; BrokerUnavailable also where it takes too long.
@@ -104,8 +104,7 @@ class Verbs(Declarations):
             raise MultiTransportError(
                 "publish_from_thread would wait for the very loop it blocks; here it is `await rt.publish(…)`"
             )
-        work: Coroutine[Any, Any, Position | None] = self.publish(room, event, data, **options)
-        publication = asyncio.run_coroutine_threadsafe(work, loop)
+        publication = asyncio.run_coroutine_threadsafe(self.publish(room, event, data, **options), loop)
         try:
             return publication.result(timeout_seconds)
         except TimeoutError:

@@ -106,7 +106,7 @@ class MultiTransport(Declarations):
         has logged in, say. With a ``user`` the connect check is not run: the session is that user's. The application's
         lifespan is run unless it runs already. Needs ``multitransport[client]``.
 
-        Raises ConnectionClosed where the connect check refuses.
+        Raises Refused where the connect check refuses.
         """
         from multitransport.testing.asgi import connect_asgi  # noqa: PLC0415 - what it needs is optional
 

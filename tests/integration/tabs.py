@@ -12,13 +12,14 @@ from typing import Any
 import httpx
 import websockets
 
-__all__ = ["open_tabs"]
+__all__ = ["hello", "open_tabs"]
 
 Frame = list[Any]
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
 def hello(attach: int, **options: Any) -> str:
+    """Return a hello that joins the hall."""
     return json.dumps(["hello", {"v": 1, "attach": attach, "rooms": {"hall": {}}, **options}])
 
 

@@ -52,8 +52,7 @@ class MultiTransport(Declarations):
         serving = Serving(app, self, self._settings)
         app.extensions[EXTENSION] = serving
         app.asgi_app = serving  # type: ignore[method-assign, assignment] # Quart's types of ASGI are TypedDicts
-        # Quart makes the generators of while_serving once, when they are declared: they would serve the first lifespan
-        # only.
+        # Not while_serving: Quart makes its generators when they are declared, so that they last for one lifespan only.
         app.before_serving(serving.start)
         app.after_serving(serving.stop)
         add_endpoints(app, serving.prefix)
@@ -61,10 +60,10 @@ class MultiTransport(Declarations):
         self._apps.add(app)
 
     async def publish(self, room: str, event: str, data: Any) -> Position:
-        """Publish to a room of the current application, else of the only one that runs, and return the publication's
-        position.
+        """Publish to a room of the current application, else of the only one that runs; return the position.
 
-        Raises MultiTransportError where none runs, and BrokerUnavailable.
+        Raises MultiTransportError where none runs, Refuse where no such room is declared, TypeError where the data is
+        not JSON, and BrokerUnavailable.
         """
         running = self._running()
         publication = running.node.publish(room, event, data)

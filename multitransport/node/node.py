@@ -232,10 +232,11 @@ class Node:
                         client.attachment.put(f"@{frame.code}", encode(("error", None, frame.code, frame.message)))
                 case Bye():
                     self._dispatch.submit(client, frame)
-                case _ if frame.seq is not None and frame.seq <= before:
-                    self._repeat(client, frame.seq)
-                case _:
+                case _ if frame.seq is not None and frame.seq > before:
+                    before = frame.seq  # one message may hold its own repeats
                     self._dispatch.submit(client, frame)
+                case _ if frame.seq is not None:
+                    self._repeat(client, frame.seq)
 
     async def send(self, hello: HelloOptions, frames: list[ClientFrame | Malformed], request: Request) -> bytes:
         """Take what a client sends beside its stream or polls, and return the answer. Raises Close."""

@@ -179,7 +179,7 @@ async def test_a_copied_client_starts_a_session_of_its_own(app: Served) -> None:
     async with connect(app.url) as client:
         room = await client.join("chat/1")
         session_id = client.session_id
-        hello = client._session.hello().frame.decode()
+        hello = client._session.send_hello(client._session.attach + 1).decode()
         async with websocket(app.url.replace("http", "ws") + "/websocket") as copy:
             await copy.send(hello)
             assert f'"session":"{session_id}"' in str(await copy.recv())

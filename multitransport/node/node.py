@@ -33,7 +33,7 @@ from multitransport.node.timers import Timers
 from multitransport.node.tokens import Tokens
 from multitransport.protocol.codec import Malformed
 from multitransport.protocol.codes import CloseCode
-from multitransport.protocol.frames import Ack, Bye, ClientFrame, Hello, HelloOptions, Ping, Pong, encode
+from multitransport.protocol.frames import Ack, Bye, ClientFrame, Hello, HelloOptions, Ping, encode
 from multitransport.protocol.position import Position
 
 __all__ = ["Node"]
@@ -219,24 +219,28 @@ class Node:
         if alive:
             self._heard(client)
         for frame in frames:
-            match frame:
-                case Ping():
-                    if client.attachment is not None:
-                        client.attachment.put("@pong", encode(("pong", frame.t)))
-                case Ack():
-                    await self._store.acknowledge(client.session_id, frame.through)
-                case Pong() | Hello():
-                    pass
-                case Malformed(seq=None):
-                    if client.attachment is not None:
-                        client.attachment.put(f"@{frame.code}", encode(("error", None, frame.code, frame.message)))
-                case Bye():
-                    self._dispatch.submit(client, frame)
-                case _ if frame.seq is not None and frame.seq > before:
-                    before = frame.seq  # one message may hold its own repeats
-                    self._dispatch.submit(client, frame)
-                case _ if frame.seq is not None:
-                    self._repeat(client, frame.seq)
+            seq: int | None = getattr(frame, "seq", None)
+            if seq is None:
+                await self._take(client, frame)
+            elif seq <= before:
+                self._repeat(client, seq)
+            else:
+                before = seq  # one message may hold its own repeats
+                self._dispatch.submit(client, frame)
+
+    async def _take(self, client: Session, frame: ClientFrame | Malformed) -> None:
+        """Take a frame without a seq, which waits for nothing; ``bye`` waits for the frames before it."""
+        match frame:
+            case Ping():
+                if client.attachment is not None:
+                    client.attachment.put("@pong", encode(("pong", frame.t)))
+            case Ack():
+                await self._store.acknowledge(client.session_id, frame.through)
+            case Malformed():
+                if client.attachment is not None:
+                    client.attachment.put(f"@{frame.code}", encode(("error", None, frame.code, frame.message)))
+            case Bye():
+                self._dispatch.submit(client, frame)
 
     async def send(self, hello: HelloOptions, frames: list[ClientFrame | Malformed], request: Request) -> bytes:
         """Take what a client sends beside its stream or polls, and return the answer. Raises Close."""
@@ -252,8 +256,8 @@ class Node:
         # Let handlers that wait for nothing finish, so that this answer brings their outcome.
         await asyncio.sleep(0)
         inbox = client.record.inbox
-        outcomes = [outcome for _, outcome in sorted(inbox.outcomes.items())]
-        return b"\n".join([*outcomes, encode(("ack", inbox.processed))])
+        outcomes, through = inbox.kept()
+        return b"\n".join([*outcomes.values(), encode(("ack", through))])
 
     def end(self, client: Session, reason: str, close: Close | None = None) -> None:
         """End a session for good."""
@@ -304,7 +308,7 @@ class Node:
         attachment = client.attachment
         if attachment is None:
             return
-        outcome = client.record.inbox.outcomes.get(seq)
+        outcome = client.record.inbox.outcome(seq)
         if outcome is not None:
             attachment.put(seq, outcome)
         attachment.repeat_ack()

@@ -207,7 +207,7 @@ class Node:
     ) -> None:
         if any(_is_hello(frame) for frame in frames):
             raise Close(CloseCode.BAD_PROTOCOL, "hello a second time")
-        seqs = [seq for frame in frames if (seq := getattr(frame, "seq", None)) is not None]
+        seqs = [numbered for frame in frames if (numbered := getattr(frame, "seq", None)) is not None]
         before = 0
         if seqs:
             try:

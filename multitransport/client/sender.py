@@ -7,6 +7,7 @@ import asyncio
 import httpx
 
 from multitransport.client.carrier import Greeting, TransportLost
+from multitransport.client.limits import SEND_SECONDS
 from multitransport.client.posting import exchange
 from multitransport.protocol.codes import CloseCode
 
@@ -36,4 +37,5 @@ class Sender:
         return await self._post(message)
 
     async def _post(self, message: bytes) -> bytes:
-        return await exchange(self._http, self._url, self._greeting.send_hello() + b"\n" + message)
+        body = self._greeting.send_hello() + b"\n" + message
+        return await exchange(self._http, self._url, body, SEND_SECONDS)

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from multitransport.client import Client, Gap, Publication, Room, attachment, connect
+from multitransport.client import Client, Gap, Publication, Room, attachment, connect, sender
 from multitransport.errors import ConnectionClosed, Failed, Invalid, OutcomeUnknown, QueueFull, Refused, TimedOut
 from multitransport.protocol.position import Position
+from multitransport.testing.asgi_call import App, Event, Receive, Send
 from multitransport.testing.proxy import FaultProxy
 from multitransport.testing.server import free_port
 from multitransport.testing.waiting import eventually
@@ -209,6 +210,32 @@ class TestCuts:
             await eventually(lambda: client.status == "reconnecting")
             proxy.black_hole = False
             assert await numbers(room, 1) == [1]
+
+    @pytest.mark.parametrize("transport", ["sse", "poll"])
+    async def test_a_send_that_is_never_answered_is_repeated_and_runs_once(
+        self, monkeypatch: pytest.MonkeyPatch, transport: str
+    ) -> None:
+        def first_answer_lost(app: App) -> App:
+            lost: list[Event] = []
+
+            async def losing(scope: Event, receive: Receive, send: Send) -> None:
+                async def swallow(event: Event) -> None:
+                    lost.append(event)
+
+                if not scope.get("path", "").endswith("/send") or lost:
+                    await app(scope, receive, send)
+                else:
+                    await app(scope, receive, swallow)
+                    while (await receive())["type"] != "http.disconnect":
+                        pass
+
+            return losing
+
+        monkeypatch.setattr(sender, "SEND_SECONDS", 0.2)
+        async with served(through=first_answer_lost) as app, connect(app.url, transports=(transport,)) as client:
+            assert await asyncio.wait_for(client.request("slow", 0.5), 5) == "done"
+            assert app.runs == [0.5]
+            assert client.reconnects == 1
 
 
 class TestEnds:

@@ -135,6 +135,7 @@ async def test_a_half_close_leaves_the_other_direction(proxy: FaultProxy, echo: 
     assert await asyncio.wait_for(line[0].read(), 5) == b""
     line[1].write(b"still heard")
     await eventually(lambda: echo.heard == b"xstill heard")
+    assert (echo.ends, proxy.open_connections) == ([], 1)
 
 
 async def test_refusing_is_what_a_host_without_a_server_does(proxy: FaultProxy, line: Streams) -> None:

@@ -19,6 +19,7 @@ __all__ = ["Lifeline", "run_reloading"]
 
 _VARIABLE = "MULTITRANSPORT_LIFELINE"
 _INTERVAL_SECONDS = 0.25
+_SETTLE_SECONDS = 0.05
 _KILL_SECONDS = 3.0
 
 
@@ -71,8 +72,17 @@ def _wait_for_change(seen: dict[str, int], stop: threading.Event, server: _Reloa
         names = changed(seen, found)
         if names:
             click.echo(f"{', '.join(names[:3])} changed: starting anew")
-            return found
+            return _settled(found)
     return seen
+
+
+def _settled(found: dict[str, int]) -> dict[str, int]:
+    """Return what is there once nothing changes any more: an editor or a checkout writes in several steps."""
+    time.sleep(_SETTLE_SECONDS)
+    while (again := snapshot(Path.cwd())) != found:
+        found = again
+        time.sleep(_SETTLE_SECONDS)
+    return found
 
 
 class _ReloadedServer:

@@ -40,15 +40,19 @@ __all__ = ["run"]
     show_default=True,
     help="Seconds that open connections are given to end when the server stops.",
 )
-@click.option("--root-path", default="", help="Where a proxy mounts the application, such as /app.")
+@click.option(
+    "--root-path",
+    default="",
+    help="Where a proxy mounts the application, such as /app, whether it takes that off or not.",
+)
 @click.option("--backlog", default=2048, show_default=True, help="How many connections may wait to be accepted.")
 @click.option("--uvloop/--no-uvloop", "uvloop", default=None, help="Use uvloop; by default where it is installed.")
 @click.option("--access-log", is_flag=True, help="Log requests to standard output.")
 def run(app: str, *, host: str, port: int, bind: str | None, reloading: bool, **options: Any) -> None:
     """Serve the ASGI application APP of MODULE, or what `MODULE:factory()` returns, by Hypercorn.
 
-    It is one process; Ctrl-C or SIGTERM tells every session to come back, and ends it within the grace. A second one
-    ends it at once.
+    It is one process. Ctrl-C or SIGTERM sends every client off, to come back in a moment, and ends the process within
+    the grace; a second signal ends it at once.
     """
     lifeline = Lifeline.of_this_process()
     if lifeline is not None:
@@ -77,6 +81,7 @@ def _serve(
     access_log: bool,
 ) -> None:
     loop_factory = _loop_factory(uvloop)
+    root_path = f"/{root_path.strip('/')}".rstrip("/")
     if not deflate:
         leave_deflate_off()
     announcement = f"{target} is served on {url_of(listener)}{root_path} (Ctrl-C stops it)"

@@ -82,6 +82,11 @@ class Server:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
+        root_path = self.config.root_path
+        if root_path and not scope["path"].startswith(f"{root_path}/"):
+            # A proxy has taken it off; ASGI wants the whole path, and Quart finds no view without.
+            whole = root_path.encode() + scope["raw_path"]
+            scope = {**scope, "path": root_path + scope["path"], "raw_path": whole}
         connection = Connection(scope, send)
         self._open.add(connection)
         try:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from multitransport.client.client import Client, Status
 from multitransport.client.events import Gap, Publication
-from multitransport.client.limits import ATTEMPT_SECONDS, IDLE_CONNECTION_SECONDS
+from multitransport.client.limits import IDLE_CONNECTION_SECONDS
 from multitransport.client.room import Room
 from multitransport.errors import ConfigurationError
 
@@ -56,7 +56,6 @@ def connect(
     base = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
     http = httpx.AsyncClient(
         headers=sent,
-        timeout=httpx.Timeout(None, connect=ATTEMPT_SECONDS),
         limits=httpx.Limits(keepalive_expiry=IDLE_CONNECTION_SECONDS),
     )
     connectors: dict[str, Connector] = {

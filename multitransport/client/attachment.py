@@ -30,6 +30,7 @@ class Attachment:
         self._session = session
         self._connector = connector
         self._deliver = deliver
+        self._attach = 0
         self._closed: Closed | None = None
         self._aborted: asyncio.Future[None] = self._loop.create_future()
         self._confirmed_at = self._heard_at = self._started_at = self._loop.time()
@@ -37,6 +38,15 @@ class Attachment:
         self._working = asyncio.Event()
         self._working.set()
         self.task = asyncio.create_task(self._run())
+
+    def hello(self, wait_seconds: float | None = None) -> bytes:
+        """Give the transport the hello of a new attempt."""
+        self._attach, frame = self._session.hello(wait_seconds)
+        return frame
+
+    def send_hello(self) -> bytes:
+        """Give the transport the hello of a request beside it."""
+        return self._session.send_hello(self._attach)
 
     def wake(self) -> None:
         """There may be something to send."""
@@ -63,7 +73,7 @@ class Attachment:
     async def _run(self) -> Ended:
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS):
-                carrier = await self._connector.open(self._session)
+                carrier = await self._connector.open(self)
         except TimeoutError:
             return self._ended(TransportLost(f"no connection within {ATTEMPT_SECONDS:g} s"))
         except TransportLost as lost:
@@ -112,26 +122,26 @@ class Attachment:
         while True:
             if self._connector.polls:
                 await self._working.wait()
-            self._take(await carrier.receive(), carrier)
+            self._take(await carrier.receive())
 
     async def _write(self, carrier: Carrier) -> None:
         while True:
             await self._work.wait()
             await self._working.wait()
             self._work.clear()
-            while (message := self._session.upstream(carrier.attach)) is not None:
+            while (message := self._session.upstream(self._attach)) is not None:
                 if message is BYE:
                     # A further poll would begin a new session.
                     self.pause()
                 answer = await carrier.send(message)
                 if answer is not None:
-                    self._take(answer, carrier)
+                    self._take(answer)
                     if message is BYE:
                         raise TransportLost("bye", closed=Closed(CloseCode.BYE, "bye"))
 
-    def _take(self, message: bytes, carrier: Carrier) -> None:
+    def _take(self, message: bytes) -> None:
         self._heard_at = self._loop.time()
-        for effect in self._session.receive(message, carrier.attach):
+        for effect in self._session.receive(message, self._attach):
             kind = type(effect)
             if kind is not Publication:
                 self._note(effect)
@@ -169,4 +179,5 @@ class Attachment:
 
     def _ended(self, lost: TransportLost) -> Ended:
         seconds = self._loop.time() - self._confirmed_at if self.stage is Stage.CONFIRMED else 0.0
-        return Ended(self.stage, lost.reason, seconds, self._closed or lost.closed, lost.network)
+        newest = self._attach == self._session.attach
+        return Ended(self.stage, lost.reason, seconds, self._closed or lost.closed, lost.network, newest)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 
 from multitransport.client.events import Closed
-from multitransport.client.session import Hello
 
 __all__ = ["Carrier", "Connector", "Greeting", "TransportLost"]
 
@@ -21,24 +20,19 @@ class TransportLost(Exception):
 
 
 class Greeting(Protocol):
-    """Where a transport gets its hello from; the session is one."""
+    """Where a transport gets its hello from."""
 
-    def hello(self, wait_seconds: float | None = None) -> Hello:
-        """Return the first frame of a new attempt."""
+    def hello(self, wait_seconds: float | None = None) -> bytes:
+        """Return the first frame of a new connection; a poll says how long the server may hold it."""
         ...
 
-    def send_hello(self, attach: int) -> bytes:
-        """Return the first frame of a request that sends for the stream or poll with this attach."""
+    def send_hello(self) -> bytes:
+        """Return the first frame of a request that sends for the stream or poll opened last."""
         ...
 
 
 class Carrier(Protocol):
     """An open transport. One task receives, another sends; either may raise TransportLost."""
-
-    @property
-    def attach(self) -> int:
-        """That of the last hello given to the server."""
-        ...
 
     async def receive(self) -> bytes:
         """Return the next message."""

@@ -23,8 +23,10 @@ class Stage(enum.IntEnum):
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """How an attempt ended. ``seconds`` is how long it was confirmed; ``network`` says that not even a connection came
-    about.
+    """How an attempt ended.
+
+    ``seconds`` is how long it was confirmed, ``network`` says that there was no connection at all, ``newest`` that no
+    other transport was tried since.
     """
 
     stage: Stage
@@ -32,6 +34,7 @@ class Ended(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     closed: Closed | None = None
     network: bool = False
+    newest: bool = True
 
 
 class Step(enum.Enum):
@@ -79,7 +82,8 @@ class Fallback:
         if code == CloseCode.TRANSPORT_NOT_ALLOWED:
             return self._without_choice()
         if code == CloseCode.SUPERSEDED:
-            return Step.RENEW
+            # By another of this client's transports, or by somebody who has a copy of it.
+            return Step.RENEW if ended.newest else Step.AFTER_BACKOFF
         if code is not None and is_final(code):
             return Step.STOP
         if ended.seconds >= STABLE_SECONDS:

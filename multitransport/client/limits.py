@@ -16,6 +16,7 @@ __all__ = [
     "MAX_UNSENT_FRAMES",
     "PACE_SECONDS",
     "POLL_SECONDS",
+    "SEND_SECONDS",
     "STABLE_SECONDS",
     "UPGRADE_BASE_SECONDS",
     "UPGRADE_CAP_SECONDS",
@@ -63,6 +64,9 @@ UPGRADE_CAP_SECONDS = 900.0
 
 POLL_SECONDS = 25.0
 """How long the client lets the server hold a poll."""
+
+SEND_SECONDS = 10.0
+"""How long a request that sends may stand still. Beyond: the transport is taken for broken, and the frames repeated."""
 
 IDLE_CONNECTION_SECONDS = 3.0
 """Idle HTTP connections are kept this long: less than servers commonly keep theirs, so that no request meets a closing

@@ -55,20 +55,31 @@ class Memberships:
         """Return the membership of a room."""
         return None if room is None else self._by_room.get(room)
 
+    def by_hello(self, room: str, attach: int) -> Membership | None:
+        """Return the membership of a room if what the server says of it by itself is meant for it.
+
+        While its join is under way, and the hello with this attach did not name it, the server speaks of a former one.
+        """
+        membership = self.get(room)
+        if membership is not None and membership.ticket is not None and membership.hello != attach:
+            return None
+        return membership
+
     def by_ticket(self, room: str | None, ticket: int) -> Membership | None:
         """Return the membership of a room if this join is the one it waits for."""
         membership = self.get(room)
         return membership if membership is not None and membership.ticket == ticket else None
 
-    def name(self, attach: int, sent: Collection[int]) -> dict[str, dict[str, Any]]:
+    def name(self, attach: int, sent: Collection[int], leaving: Collection[str | None]) -> dict[str, dict[str, Any]]:
         """Return the rooms of the hello with this attach.
 
         One whose join is among those ``sent`` is left out: that is repeated where it did not arrive, and its room is
-        in the server's record where it did.
+        in the server's record where it did. So is one of which a leave is still to come, which would undo what the
+        hello says: its join comes after that.
         """
         rooms = {}
         for room, membership in self._by_room.items():
-            if membership.ticket is None or membership.ticket not in sent:
+            if membership.ticket is None or (membership.ticket not in sent and room not in leaving):
                 membership.hello = attach
                 rooms[room] = membership.ask()
         return rooms
@@ -106,11 +117,10 @@ class Memberships:
         if not options["recovered"]:
             effects.append(Gap(membership.room, position, options.get("lost")))
 
-    def left(self, room: str, error: RequestError | None, effects: list[Effect]) -> None:
+    def left(self, membership: Membership, error: RequestError | None, effects: list[Effect]) -> None:
         """The server has ended a membership, or refused to begin it."""
-        membership = self._by_room.pop(room, None)
-        if membership is not None:
-            effects.append(Left(room, membership.ticket, error))
+        del self._by_room[membership.room]
+        effects.append(Left(membership.room, membership.ticket, error))
 
     def moved(self, room: str, position: Position) -> bool:
         """Move on to a position; False where the room is not joined."""

@@ -70,6 +70,10 @@ class Outbox:
         """Return the tickets of the frames that were sent."""
         return {pending.ticket for pending in self._numbered.values()}
 
+    def leaving(self) -> set[str | None]:
+        """Return the rooms of the leaves without an outcome, sent or not."""
+        return {pending.room for pending in (*self._numbered.values(), *self._queue) if pending.kind == "leave"}
+
     def next(self, attach: int, most_bytes: int) -> Pending | None:
         """Return the next frame to give to the transport with this attach, numbered.
 

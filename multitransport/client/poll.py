@@ -30,17 +30,17 @@ class PollCarrier:
     """One poll after another."""
 
     def __init__(self, http: httpx.AsyncClient, url: str, greeting: Greeting) -> None:
-        self.attach = 0
+        self._begun = False
         self._http = http
         self._url = f"{url}/poll"
         self._greeting = greeting
-        self._sender = Sender(http, f"{url}/send", greeting, lambda: self.attach)
+        self._sender = Sender(http, f"{url}/send", greeting)
 
     async def receive(self) -> bytes:
         # The first one asks for the welcome at once, which shows that polling works.
-        hello = self._greeting.hello(POLL_SECONDS if self.attach else 0)
-        self.attach = hello.attach
-        return await exchange(self._http, self._url, hello.frame)
+        hello = self._greeting.hello(POLL_SECONDS if self._begun else 0)
+        self._begun = True
+        return await exchange(self._http, self._url, hello)
 
     async def send(self, message: bytes) -> bytes:
         return await self._sender.send(message)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import httpx
 
 from multitransport.client.carrier import TransportLost
-from multitransport.client.limits import MAX_RECEIVED_BYTES
+from multitransport.client.limits import ATTEMPT_SECONDS, MAX_RECEIVED_BYTES
 from multitransport.client.session import read_close
 
 __all__ = ["exchange", "open_stream", "translated"]
@@ -27,9 +27,16 @@ def translated() -> Iterator[None]:
         raise TransportLost(f"{type(error).__name__}: {error}") from error
 
 
-async def open_stream(http: httpx.AsyncClient, url: str, body: bytes, accept: str) -> httpx.Response:
-    """Post frames and return the answer, which the caller closes. Raises TransportLost, also for a status but 200."""
-    request = http.build_request("POST", url, content=body, headers={"Content-Type": _NDJSON, "Accept": accept})
+async def open_stream(
+    http: httpx.AsyncClient, url: str, body: bytes, accept: str, stalled_seconds: float | None = None
+) -> httpx.Response:
+    """Post frames and return the answer, which the caller closes.
+
+    Raises TransportLost, also for a status but 200, and where nothing moves for ``stalled_seconds``.
+    """
+    headers = {"Content-Type": _NDJSON, "Accept": accept}
+    timeout = httpx.Timeout(stalled_seconds, connect=ATTEMPT_SECONDS)
+    request = http.build_request("POST", url, content=body, headers=headers, timeout=timeout)
     with translated():
         response = await http.send(request, stream=True)
         if response.status_code == httpx.codes.OK:
@@ -41,9 +48,9 @@ async def open_stream(http: httpx.AsyncClient, url: str, body: bytes, accept: st
     raise TransportLost(f"{url} answered {response.status_code}", closed=closed)
 
 
-async def exchange(http: httpx.AsyncClient, url: str, body: bytes) -> bytes:
-    """Post frames and return the message that answers them. Raises TransportLost."""
-    response = await open_stream(http, url, body, _NDJSON)
+async def exchange(http: httpx.AsyncClient, url: str, body: bytes, stalled_seconds: float | None = None) -> bytes:
+    """Post frames and return the message that answers them. Raises as ``open_stream`` does."""
+    response = await open_stream(http, url, body, _NDJSON, stalled_seconds)
     try:
         with translated():
             return await _read(response)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import httpx
 
 from multitransport.client.carrier import Greeting, TransportLost
+from multitransport.client.limits import SEND_SECONDS
 from multitransport.client.posting import exchange
 from multitransport.protocol.codes import CloseCode
 
@@ -18,13 +18,12 @@ _STALE_PAUSES_SECONDS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
 class Sender:
-    """Posts messages to ``url``. ``attach`` tells in whose name."""
+    """Posts messages to ``url``."""
 
-    def __init__(self, http: httpx.AsyncClient, url: str, greeting: Greeting, attach: Callable[[], int]) -> None:
+    def __init__(self, http: httpx.AsyncClient, url: str, greeting: Greeting) -> None:
         self._http = http
         self._url = url
         self._greeting = greeting
-        self._attach = attach
 
     async def send(self, message: bytes) -> bytes:
         """Send a message and return its answer. Raises TransportLost."""
@@ -38,5 +37,5 @@ class Sender:
         return await self._post(message)
 
     async def _post(self, message: bytes) -> bytes:
-        hello = self._greeting.send_hello(self._attach())
-        return await exchange(self._http, self._url, hello + b"\n" + message)
+        body = self._greeting.send_hello() + b"\n" + message
+        return await exchange(self._http, self._url, body, SEND_SECONDS)

@@ -67,6 +67,7 @@ class Session:
         self._auth = None if auth is None else Raw(_encode(auth))
         self._token: str | None = None
         self._carrying = 0
+        self._ready = 0
         self._outbox = Outbox()
         self._memberships = Memberships()
         self._told = 0
@@ -120,9 +121,14 @@ class Session:
     # What travels to the server
 
     def hello(self, wait_seconds: float | None = None) -> Hello:
-        """Return the first frame of a new attempt to carry the session."""
+        """Return the first frame of a new attempt to carry the session.
+
+        A poll gives ``wait_seconds``: 0 begins polling, more goes on with it.
+        """
         self.attach += 1
-        rooms = self._memberships.name(self.attach, self._outbox.sent_tickets())
+        if wait_seconds:
+            self._ready = self.attach
+        rooms = self._memberships.name(self.attach, self._outbox.sent_tickets(), self._outbox.leaving())
         options = self._hello_options(self.attach)
         if self._auth is not None:
             options["auth"] = self._auth
@@ -138,7 +144,8 @@ class Session:
 
     def upstream(self, attach: int) -> bytes | None:
         """Return the next message for the transport with this attach; None where there is nothing to send on it now."""
-        if attach < self._carrying or not self._carrying:
+        # Before the welcome nobody knows what has to be repeated first.
+        if not self._carrying <= attach <= self._ready:
             return None
         if self._bye:
             self._bye = False
@@ -180,7 +187,7 @@ class Session:
                     self._memberships.published(frame, effects)
                 elif (take := _TAKES.get(kind)) is not None:
                     if take is Session._welcome:
-                        self._carrying = attach
+                        self._carrying = self._ready = attach
                     take(self, frame, effects)
         except _BROKEN as error:
             raise BrokenMessage(f"{type(error).__name__}: {error}") from error
@@ -188,12 +195,13 @@ class Session:
 
     def _welcome(self, frame: list[Any], effects: list[Effect]) -> None:
         options = frame[1]
+        # The id tells more than ``resumed``: the welcome that told of a new session may have been lost on the way.
+        resumed = options["session"] == self.session_id
         self.session_id, self._token = str(options["session"]), str(options["token"])
         self.ping_seconds = float(options["ping"])
         self.grace_seconds = float(options["grace"])
         self.max_message_bytes = int(options["max_message"])
         self._outbox.window = int(options["window"])
-        resumed = bool(options["resumed"])
         if not resumed:
             self._restart(effects)
         self._outbox.repeat_above(int(options["seq"]), self._carrying)
@@ -218,7 +226,7 @@ class Session:
     def _joined(self, frame: list[Any], effects: list[Effect]) -> None:
         _, seq, room, (epoch, offset), options, *_ = frame
         if seq is None:
-            membership = self._memberships.get(room)
+            membership = self._memberships.by_hello(room, self._carrying)
         else:
             pending = self._outbox.answered(seq)
             membership = None if pending is None else self._memberships.by_ticket(room, pending.ticket)
@@ -232,7 +240,8 @@ class Session:
                 effects.append(Outcome(pending.ticket))
             return
         error = request_error(str(why[0]), str(why[1]) if len(why) > 1 else "") if why and why[0] else None
-        self._memberships.left(room, error, effects)
+        if (membership := self._memberships.by_hello(room, self._carrying)) is not None:
+            self._memberships.left(membership, error, effects)
 
     def _at(self, frame: list[Any], effects: list[Effect]) -> None:
         _, room, (epoch, offset), *_ = frame
@@ -265,7 +274,7 @@ class Session:
         if pending.kind == "join":
             membership = self._memberships.by_ticket(pending.room, pending.ticket)
             if membership is not None:
-                self._memberships.left(membership.room, error, effects)
+                self._memberships.left(membership, error, effects)
         else:
             # Not to be in a room is what a leave is for.
             effects.append(Outcome(pending.ticket, error=None if pending.kind == "leave" else error))

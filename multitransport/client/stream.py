@@ -25,21 +25,17 @@ class SseConnector:
         self._url = url
 
     async def open(self, greeting: Greeting) -> SseCarrier:
-        hello = greeting.hello()
-        response = await open_stream(self._http, f"{self._url}/sse", hello.frame, _EVENT_STREAM)
+        response = await open_stream(self._http, f"{self._url}/sse", greeting.hello(), _EVENT_STREAM)
         if response.headers.get("content-type", "").split(";")[0] != _EVENT_STREAM:
             await response.aclose()
             raise TransportLost("the answer is no event stream")
-        return SseCarrier(
-            response, hello.attach, Sender(self._http, f"{self._url}/send", greeting, lambda: hello.attach)
-        )
+        return SseCarrier(response, Sender(self._http, f"{self._url}/send", greeting))
 
 
 class SseCarrier:
     """An open event stream."""
 
-    def __init__(self, response: httpx.Response, attach: int, sender: Sender) -> None:
-        self.attach = attach
+    def __init__(self, response: httpx.Response, sender: Sender) -> None:
         self._response = response
         self._chunks = response.aiter_bytes()
         self._sender = sender

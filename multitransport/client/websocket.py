@@ -38,17 +38,15 @@ class WebSocketConnector:
             raise TransportLost(f"WebSocket handshake: {error}") from error
         except OSError as error:
             raise TransportLost(f"connecting: {error}", network=True) from error
-        hello = greeting.hello()
-        carrier = WebSocketCarrier(connection, hello.attach)
-        await carrier.send(hello.frame)
+        carrier = WebSocketCarrier(connection)
+        await carrier.send(greeting.hello())
         return carrier
 
 
 class WebSocketCarrier:
     """An open WebSocket."""
 
-    def __init__(self, connection: ClientConnection, attach: int) -> None:
-        self.attach = attach
+    def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
 
     async def receive(self) -> bytes:

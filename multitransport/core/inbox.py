@@ -4,8 +4,6 @@ acknowledged.
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from multitransport.protocol.binary import Frame, text
@@ -30,6 +28,8 @@ class Inbox(msgspec.Struct):
     processed: int = 0
     acked: int = 0
     outcomes: dict[int, Frame] = msgspec.field(default_factory=dict)
+    unkept: set[int] | None = None
+    """Whose outcome was too large to keep: it was told once, if anybody was there to hear it."""
     early: set[int] | None = None
     """Done above ``processed``: what was claimed before it is still under way."""
 
@@ -56,8 +56,10 @@ class Inbox(msgspec.Struct):
     def commit(self, seq: int, outcome: Frame | None, max_bytes: int) -> None:
         """Note that a claimed seq is done, and keep its outcome if it has one."""
         if outcome is not None and seq > self.acked:
-            kept = outcome if len(text(outcome)) <= max_bytes else _unknown(seq, "the outcome was too large to keep")
-            self.outcomes[seq] = kept
+            if len(text(outcome)) <= max_bytes:
+                self.outcomes[seq] = outcome
+            else:
+                self.unkept = {seq, *(self.unkept or ())}
         if seq > self.processed + 1:
             self.early = {seq, *(self.early or ())}
             return
@@ -66,14 +68,30 @@ class Inbox(msgspec.Struct):
             self.processed += 1
             self.early.remove(self.processed)
 
+    def outcome(self, seq: int) -> Frame | None:
+        """Return what there is to tell of a seq once more."""
+        if self.unkept and seq in self.unkept:
+            return encode(("error", seq, ErrorCode.OUTCOME_UNKNOWN, "the outcome was too large to keep"))
+        return self.outcomes.get(seq)
+
+    def to_repeat(self) -> dict[int, Frame]:
+        """Return what there is to tell of all seqs the client has not acknowledged, in order."""
+        seqs = sorted({*self.outcomes, *(self.unkept or ())})
+        return {seq: frame for seq in seqs if (frame := self.outcome(seq)) is not None}
+
+    def kept(self) -> tuple[dict[int, Frame], int]:
+        """Return the outcomes that can be told beside the stream, and up to where they are all there is to tell.
+
+        What could not be kept is on the stream alone, and so is an ``ack`` that covers it.
+        """
+        first = min(self.unkept) if self.unkept else self.processed + 1
+        return {seq: self.outcomes[seq] for seq in sorted(self.outcomes)}, min(self.processed, first - 1)
+
     def acknowledge(self, through: int) -> None:
         """Forget the outcomes the client has, up to what is processed."""
         through = min(through, self.processed)
         while self.acked < through:
             self.acked += 1
             self.outcomes.pop(self.acked, None)
-
-
-def _unknown(seq: int, message: str) -> bytes:
-    frame: tuple[Any, ...] = ("error", seq, ErrorCode.OUTCOME_UNKNOWN, message)
-    return encode(frame)
+            if self.unkept:
+                self.unkept.discard(self.acked)

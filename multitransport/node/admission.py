@@ -237,7 +237,7 @@ class Admission:
             "transport": attachment.transport,
         }
         attachment.put("@welcome", encode(("welcome", options)), news=not admitted.resumed)
-        for seq, outcome in sorted(inbox.outcomes.items()):
+        for seq, outcome in inbox.to_repeat().items():
             attachment.put(seq, outcome)
         if (ack := attachment.acked()) is not None:
             attachment.put("@ack", ack, news=False)

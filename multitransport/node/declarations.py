@@ -102,7 +102,7 @@ class Declarations:
 
         It sets ``client.user_id`` and may refuse by ``raise Refuse(code, message)``, ``abort(4xx)`` or
         ``return False``. It runs for each new session and again whenever a session is resumed; ``client.resumed`` tells
-        which.
+        which. Changes it makes to ``quart.session`` are not saved: there is no response to save them with.
         """
         if self.connect_check is not None:
             raise ConfigurationError("there is a connect check already")

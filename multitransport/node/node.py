@@ -48,7 +48,6 @@ from multitransport.protocol.frames import (
     Hello,
     HelloOptions,
     Ping,
-    Pong,
     encode,
 )
 from multitransport.protocol.position import Position
@@ -237,7 +236,7 @@ class Node:
     ) -> None:
         if any(_is_hello(frame) for frame in frames):
             raise Close(CloseCode.BAD_PROTOCOL, "hello a second time")
-        seqs = [seq for frame in frames if (seq := getattr(frame, "seq", None)) is not None]
+        seqs = [numbered for frame in frames if (numbered := getattr(frame, "seq", None)) is not None]
         before = 0
         if seqs:
             try:
@@ -249,28 +248,30 @@ class Node:
         if alive:
             self._heard(client)
         for frame in frames:
-            await self._take(client, frame, before)
+            seq: int | None = getattr(frame, "seq", None)
+            if seq is None:
+                await self._take(client, frame)
+            elif seq <= before:
+                self._repeat(client, seq)
+            else:
+                before = seq  # one message may hold its own repeats
+                if isinstance(frame, Answer | AnswerError):
+                    await self._answer(client, frame)
+                else:
+                    self._dispatch.submit(client, frame)
 
-    async def _take(self, client: Session, frame: ClientFrame | Malformed, before: int) -> None:
+    async def _take(self, client: Session, frame: ClientFrame | Malformed) -> None:
+        """Take a frame without a seq, which waits for nothing; ``bye`` waits for the frames before it."""
         match frame:
             case Ping():
                 if client.attachment is not None:
                     client.attachment.put("@pong", encode(("pong", frame.t)))
             case Ack():
                 await self._store.acknowledge(client.session_id, frame.through)
-            case Pong() | Hello():
-                pass
-            case Malformed(seq=None):
+            case Malformed():
                 if client.attachment is not None:
-                    told = encode(("error", None, frame.code, frame.message))
-                    client.attachment.put(f"@{frame.code}", told)
+                    client.attachment.put(f"@{frame.code}", encode(("error", None, frame.code, frame.message)))
             case Bye():
-                self._dispatch.submit(client, frame)
-            case _ if frame.seq is not None and frame.seq <= before:
-                self._repeat(client, frame.seq)
-            case Answer() | AnswerError():
-                await self._answer(client, frame)
-            case _:
                 self._dispatch.submit(client, frame)
 
     async def send(self, hello: HelloOptions, frames: list[ClientFrame | Malformed], request: Request) -> bytes:
@@ -287,8 +288,8 @@ class Node:
         # Let handlers that wait for nothing finish, so that this answer brings their outcome.
         await asyncio.sleep(0)
         inbox = client.record.inbox
-        outcomes = [text(outcome) for _, outcome in sorted(inbox.outcomes.items())]
-        return b"\n".join([*outcomes, encode(("ack", inbox.processed))])
+        outcomes, through = inbox.kept()
+        return b"\n".join([*map(text, outcomes.values()), encode(("ack", through))])
 
     def end(self, client: Session, reason: str, close: Close | None = None) -> None:
         """End a session for good."""
@@ -372,7 +373,7 @@ class Node:
         attachment = client.attachment
         if attachment is None:
             return
-        outcome = client.record.inbox.outcomes.get(seq)
+        outcome = client.record.inbox.outcome(seq)
         if outcome is not None:
             attachment.put(seq, outcome)
         attachment.repeat_ack()

@@ -62,7 +62,7 @@ class Settings(Limits, frozen=True, kw_only=True):
     """How long a room is kept that has neither readers nor publications left."""
 
     hypercorn_drain: bool = True
-    """Drain when Hypercorn stops, by a hook into its worker; see the how-to on deploying."""
+    """Drain when Hypercorn or Uvicorn stops, by a hook into the one and a watch on the other."""
 
     def __post_init__(self) -> None:
         if not self.prefix.startswith("/") or self.prefix.endswith("/"):

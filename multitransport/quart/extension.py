@@ -50,8 +50,7 @@ class MultiTransport(Verbs):
         serving = Serving(app, self, self._settings)
         app.extensions[EXTENSION] = serving
         app.asgi_app = serving  # type: ignore[method-assign, assignment] # Quart's types of ASGI are TypedDicts
-        # Quart makes the generators of while_serving once, when they are declared: they would serve the first lifespan
-        # only.
+        # Not while_serving: Quart makes its generators when they are declared, so that they last for one lifespan only.
         app.before_serving(serving.start)
         app.after_serving(serving.stop)
         add_endpoints(app, serving.prefix)
@@ -75,7 +74,7 @@ class MultiTransport(Verbs):
         has logged in, say. With a ``user`` the connect check is not run: the session is that user's. The application's
         lifespan is run unless it runs already. Needs ``multitransport[client]``.
 
-        Raises ConnectionClosed where the connect check refuses.
+        Raises Refused where the connect check refuses.
         """
         from multitransport.testing.asgi import connect_asgi  # noqa: PLC0415 - what it needs is optional
 

@@ -25,7 +25,6 @@ __all__ = ["Running", "Serving", "drain_all"]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
-
 _servings: WeakSet[Serving] = WeakSet()
 
 
@@ -73,10 +72,11 @@ class Serving:
                 f"prefix was {self.prefix!r} at init_app, now it is {settings.prefix!r}; set it before"
             )
         node = Node(self._declarations, QuartHost(self._app), settings, secret_keys=read_secret_keys(self._app))
+        transports = TransportApp(node, self.prefix)
         stopping = server_stopping() if settings.hypercorn_drain else None
         await _spawn(node.start())
         draining = None if stopping is None else _spawn(_drain_after(stopping, node))
-        self.running = Running(node, TransportApp(node, self.prefix), asyncio.get_running_loop(), draining)
+        self.running = Running(node, transports, asyncio.get_running_loop(), draining)
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run Quart's lifespan. Stop also where that calls no after_serving function: startup failed, or it was cut."""

@@ -9,12 +9,13 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
-__all__ = ["App", "AsgiCall", "running"]
+__all__ = ["App", "AsgiCall", "Event", "Receive", "Send", "running"]
 
 Event = MutableMapping[str, Any]
-App = Callable[
-    [MutableMapping[str, Any], Callable[[], Awaitable[Event]], Callable[[Event], Awaitable[None]]], Awaitable[None]
-]
+Receive = Callable[[], Awaitable[Event]]
+Send = Callable[[Event], Awaitable[None]]
+App = Callable[..., Any]
+"""An ASGI application. Frameworks type their own events more closely than one type could say."""
 
 _logger = logging.getLogger("multitransport.testing")
 

@@ -80,16 +80,14 @@ class AsgiWebSocketConnector:
             websocket = await AsgiWebSocket.open(self._app, self._url, self._headers, self._extensions)
         except ConnectionRefusedError as error:
             raise TransportLost(str(error)) from error
-        hello = greeting.hello()
-        websocket.send(hello.frame.decode())
-        return AsgiWebSocketCarrier(websocket, hello.attach)
+        websocket.send(greeting.hello().decode())
+        return AsgiWebSocketCarrier(websocket)
 
 
 class AsgiWebSocketCarrier:
     """An open WebSocket as the client wants it."""
 
-    def __init__(self, websocket: AsgiWebSocket, attach: int) -> None:
-        self.attach = attach
+    def __init__(self, websocket: AsgiWebSocket) -> None:
         self._websocket = websocket
 
     async def receive(self) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from typing import Literal, Protocol
@@ -37,6 +38,7 @@ class Link:
         self._client = (reader, writer)
         self._server: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._dead = False
+        self._closed: set[Direction] = set()
         self._hold: ResponseHold | None = None
 
     def reset(self) -> None:
@@ -48,10 +50,13 @@ class Link:
             writer.transport.abort()
 
     def half_close(self, direction: Direction) -> None:
-        """Send the end of the stream in one direction."""
+        """Send the end of the stream in one direction, and drop what else would go there."""
+        self._closed.add(direction)
         end = self._client if direction == "down" else self._server
-        if end is not None and not end[1].is_closing() and end[1].can_write_eof():
-            end[1].write_eof()
+        if end is not None and not end[1].is_closing():
+            # The peer may have reset the connection just now.
+            with contextlib.suppress(OSError):
+                end[1].write_eof()
 
     async def run(self, host: str, port: int) -> None:
         """Connect to the server and pump."""
@@ -104,12 +109,13 @@ class Link:
             data = b""
             if writer.is_closing():
                 break
-            writer.write(passed)
+            if direction not in self._closed:
+                writer.write(passed)
             if cut:
                 self.reset()
                 break
             await writer.drain()
-        if not writer.is_closing():
+        if direction not in self._closed and not writer.is_closing():
             writer.write_eof()
 
     async def _delay(self, count: int) -> None:

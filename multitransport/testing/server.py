@@ -17,7 +17,9 @@ from typing import Any, Self
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
+from multitransport.testing.asgi_call import App
 from multitransport.testing.waiting import eventually
+from multitransport.transports.asgi import Connection
 
 __all__ = ["ServerProcess", "free_port", "serve"]
 
@@ -29,27 +31,31 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-@contextlib.asynccontextmanager
-async def serve(
-    app: Callable[..., Any], *, config: Config | None = None, stop_seconds: float = 3.0
-) -> AsyncIterator[str]:
-    """Serve an ASGI app in this event loop on a free port; gives its URL, ``http://127.0.0.1:port``, once it has
-    started up.
+_NOTICE_SECONDS = 1.0
+"""How long an app may take to notice that its connection was reset, before Hypercorn cancels it."""
 
-    Leaving stops the server as a signal does; connections still open after ``stop_seconds`` are dropped.
+
+@contextlib.asynccontextmanager
+async def serve(app: App, *, config: Config | None = None, stop_seconds: float = 3.0) -> AsyncIterator[str]:
+    """Serve an ASGI app in this event loop on a free port; gives its URL once it has started up.
+
+    Leaving stops the server as a signal does; connections open after ``stop_seconds`` are reset.
     """
-    config = config or Config()
+    if config is None:
+        config = Config()
+        config.graceful_timeout = stop_seconds + _NOTICE_SECONDS
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
     config.bind = [f"fd://{listening.detach()}"]
     ready, stop = asyncio.Event(), asyncio.Event()
+    tracked = Tracked(app)
 
     async def until_stopped() -> None:
         # Hypercorn asks for it when it accepts connections.
         ready.set()
         await stop.wait()
 
-    serving = asyncio.create_task(hypercorn_serve(app, config, shutdown_trigger=until_stopped))
+    serving = asyncio.create_task(hypercorn_serve(tracked, config, shutdown_trigger=until_stopped, mode="asgi"))
     starting = asyncio.create_task(ready.wait())
     await asyncio.wait({serving, starting}, return_when=asyncio.FIRST_COMPLETED)
     starting.cancel()
@@ -58,31 +64,46 @@ async def serve(
             yield f"http://127.0.0.1:{port}"
     finally:
         stop.set()
-        _, late = await asyncio.wait({serving}, timeout=stop_seconds)
-        if late:
-            _drop_connections()
+        await asyncio.wait({serving}, timeout=stop_seconds)
+        tracked.abort()
     await serving
 
 
-def _drop_connections() -> None:
-    # Since Python 3.12.1 Hypercorn waits for its connections before it looks at graceful_timeout.
-    for task in asyncio.all_tasks():
-        if getattr(task.get_coro(), "__qualname__", "") == "worker_serve.<locals>._server_callback":
-            task.cancel()
+class Tracked:
+    """Knows the connections of the calls that run, since Hypercorn may wait for them for ever."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._aborts: set[Callable[[], None]] = set()
+
+    def abort(self) -> None:
+        """Reset them."""
+        for abort in self._aborts:
+            abort()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Call the app."""
+        abort = Connection(scope, send).abort
+        if scope["type"] != "lifespan":
+            self._aborts.add(abort)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._aborts.discard(abort)
 
 
 class ServerProcess:
     """``module:app`` in a process of its own, on a port it keeps over restarts. Use it with ``async with``.
 
-    ``command`` replaces ``python -m hypercorn``; it gets ``--bind 127.0.0.1:port`` and ``module:app`` as its last
-    arguments.
+    ``command`` replaces ``python -m hypercorn --workers 0``; ``--bind 127.0.0.1:port`` and
+    ``module:app`` follow it.
     """
 
     def __init__(
         self,
         app: str,
         *,
-        command: Sequence[str] = (sys.executable, "-m", "hypercorn"),
+        command: Sequence[str] = (sys.executable, "-m", "hypercorn", "--workers", "0"),
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         directory: str | Path | None = None,
@@ -127,6 +148,7 @@ class ServerProcess:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=self._output,
             stderr=self._output,
+            start_new_session=True,
         )
         try:
             await eventually(self._accepts, within_seconds)
@@ -141,8 +163,8 @@ class ServerProcess:
             return await process.wait()
 
     async def kill(self) -> int:
-        """End it by SIGKILL."""
-        return await self._signal(signal.SIGKILL).wait()
+        """End it, and what it has started, by SIGKILL."""
+        return await self._signal(signal.SIGKILL, whole_group=True).wait()
 
     async def restart(self) -> None:
         """Kill it and start it again on the same port."""
@@ -151,11 +173,11 @@ class ServerProcess:
 
     def suspend(self) -> None:
         """Freeze it: its connections stay, and nothing moves."""
-        self._signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP, whole_group=True)
 
     def resume(self) -> None:
         """Thaw it."""
-        self._signal(signal.SIGCONT)
+        self._signal(signal.SIGCONT, whole_group=True)
 
     async def _accepts(self) -> bool:
         if self.process is None or self.process.returncode is not None:
@@ -167,9 +189,12 @@ class ServerProcess:
         writer.close()
         return True
 
-    def _signal(self, number: signal.Signals) -> asyncio.subprocess.Process:
+    def _signal(self, number: signal.Signals, *, whole_group: bool = False) -> asyncio.subprocess.Process:
         if self.process is None:
             raise RuntimeError("the server was never started")
         with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(number)
+            if whole_group:
+                os.killpg(self.process.pid, number)
+            else:
+                self.process.send_signal(number)
         return self.process

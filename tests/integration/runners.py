@@ -21,13 +21,11 @@ APP = "tests.integration.served_app"
 
 RUNNERS = {
     "quart run": ("quart", "--app", f"{APP}:app", "run", "--port", "{port}"),
-    "quart run --reload": ("quart", "--app", f"{APP}:app", "run", "--reload", "--port", "{port}"),
     "python app.py": (APP, "{port}"),
     "hypercorn": ("hypercorn", f"{APP}:app", "--bind", "127.0.0.1:{port}"),
     "hypercorn -w 2": ("hypercorn", f"{APP}:app", "-w", "2", "--bind", "127.0.0.1:{port}"),
     "uvicorn": ("uvicorn", f"{APP}:app", "--port", "{port}"),
     "multitransport run": ("multitransport.cli", "run", f"{APP}:create_app()", "--port", "{port}"),
-    "multitransport run --reload": ("multitransport.cli", "run", f"{APP}:app", "--reload", "--port", "{port}"),
 }
 
 

@@ -43,6 +43,13 @@ def create_app() -> Quart:
     async def page() -> str:
         return url_for("multitransport.client")
 
+    @made.get("/flood")
+    async def flood() -> str:
+        for _ in range(200):
+            await rt.publish("hall", "much", "x" * 64_000)
+            await asyncio.sleep(0.001)
+        return ""
+
     @made.get("/endless")
     async def endless() -> AsyncIterator[str]:
         while True:

@@ -7,18 +7,22 @@ import json
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
 from typing import Any
 
 import httpx
 import websockets
 
-__all__ = ["open_tabs"]
+from multitransport.testing.waiting import eventually
+
+__all__ = ["hello", "open_tabs"]
 
 Frame = list[Any]
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
 def hello(attach: int, **options: Any) -> str:
+    """Return a hello that joins the hall."""
     return json.dumps(["hello", {"v": 1, "attach": attach, "rooms": {"hall": {}}, **options}])
 
 
@@ -50,7 +54,9 @@ async def read_sse(client: httpx.AsyncClient, url: str, opened: asyncio.Event) -
     return frames
 
 
-async def read_poll(client: httpx.AsyncClient, url: str, opened: asyncio.Event) -> list[Frame]:
+async def read_poll(
+    client: httpx.AsyncClient, beside: httpx.AsyncClient, url: str, opened: asyncio.Event
+) -> list[Frame]:
     """Return all frames of a poll that brings what there is, and of a second one that is held."""
     new = secrets.token_urlsafe(16)
     first = await client.post(f"{url}/poll", content=hello(1, new=new), headers=NDJSON)
@@ -58,8 +64,16 @@ async def read_poll(client: httpx.AsyncClient, url: str, opened: asyncio.Event) 
     epoch = next(frame[3] for frame in frames if frame[0] == "joined")[0]
     offset = next(frame[2] for frame in frames if frame[0] == "pub")
     body = hello(2, new=new, token=frames[0][1]["token"], rooms={"hall": {"position": [epoch, offset]}})
-    asyncio.get_running_loop().call_later(0.1, opened.set)
-    second = await client.post(f"{url}/poll", content=body, headers=NDJSON)
+    polling = asyncio.create_task(client.post(f"{url}/poll", content=body, headers=NDJSON))
+
+    async def is_held() -> bool:
+        # The server takes a send of the second attach only once it has the poll. Another worker knows no such session.
+        sent = await beside.post(f"{url}/send", content=hello(2, new=new, token=frames[0][1]["token"]), headers=NDJSON)
+        return sent.status_code in (HTTPStatus.OK, HTTPStatus.GONE)
+
+    await eventually(is_held)
+    opened.set()
+    second = await polling
     return frames + [json.loads(line) for line in second.text.splitlines()]
 
 
@@ -72,7 +86,7 @@ async def open_tabs(url: str) -> AsyncIterator[dict[str, asyncio.Task[list[Frame
         tabs = {
             "websocket": asyncio.create_task(read_websocket(url, opened["websocket"])),
             "sse": asyncio.create_task(read_sse(sse_client, url, opened["sse"])),
-            "poll": asyncio.create_task(read_poll(poll_client, url, opened["poll"])),
+            "poll": asyncio.create_task(read_poll(poll_client, sse_client, url, opened["poll"])),
         }
         try:
             async with asyncio.timeout(10):

@@ -121,11 +121,12 @@ async def test_it_serves_on_either_event_loop(option: str) -> None:
 
 
 async def test_below_a_root_path_it_serves_with_and_without_the_prefix() -> None:
-    async with started((*RUN, "--root-path", "/app")) as server, httpx.AsyncClient() as client:
+    async with started((*RUN, "--root-path", "app/")) as server, httpx.AsyncClient() as client:
         for path in ("/app/realtime/health", "/realtime/health"):
             assert (await client.get(f"http://127.0.0.1:{server.port}{path}")).json() == {"status": "ready"}
-        page = await client.get(f"http://127.0.0.1:{server.port}/app/page")
-        assert page.text == "/app/realtime/client.js"
+        for path in ("/app/page", "/page"):
+            page = await client.get(f"http://127.0.0.1:{server.port}{path}")
+            assert page.text == "/app/realtime/client.js"
 
 
 async def test_a_socket_in_the_file_system(tmp_path: Path) -> None:

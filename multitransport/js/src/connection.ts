@@ -338,7 +338,7 @@ export class Connection implements AttemptOwner {
     const now = Date.now();
     const lasted = attempt.provenMs && now - attempt.provenMs >= STABLE_MS;
     if (lasted) this.#backoff.reset();
-    this.#record(attempt.name, lasted ? "good" : outcome, now, attempt !== this.#current && !!this.#current?.provenMs);
+    this.#record(attempt.name, lasted && outcome !== "refused" ? "good" : outcome, now, attempt !== this.#current && !!this.#current?.provenMs);
     if (attempt === this.#current) this.#current = null;
     const [left] = this.#attempts;
     if (!left) {

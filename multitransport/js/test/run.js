@@ -15,6 +15,7 @@ try {
   await build({
     entryPoints: chosen.map((name) => join(here, name)),
     outdir: scratch,
+    outExtension: { ".js": ".mjs" },
     bundle: true,
     format: "esm",
     platform: "node",
@@ -22,7 +23,7 @@ try {
     sourcemap: "inline",
     logLevel: "warning",
   });
-  const files = chosen.map((name) => join(scratch, name.replace(/ts$/, "js")));
+  const files = chosen.map((name) => join(scratch, name.replace(/ts$/, "mjs")));
   const reporter = process.stdout.isTTY ? [] : ["--test-reporter=dot"];
   const { status } = spawnSync(process.execPath, ["--enable-source-maps", ...reporter, "--test", ...files], {
     stdio: "inherit",

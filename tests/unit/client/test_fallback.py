@@ -81,6 +81,11 @@ def test_final_closes_stop_and_being_superseded_means_a_session_of_ones_own() ->
     assert fallback.after(closed(CloseCode.SUPERSEDED)) is Step.RENEW
 
 
+def test_being_superseded_by_ones_own_transport_is_not_being_copied() -> None:
+    ended = Ended(Stage.CONFIRMED, "superseded", 1.0, Closed(CloseCode.SUPERSEDED), newest=False)
+    assert Fallback(ALL).after(ended) is Step.AFTER_BACKOFF
+
+
 def test_it_begins_with_the_one_it_is_told_to_use() -> None:
     fallback = Fallback(ALL)
     fallback.use(("sse", "poll"), "poll")

@@ -35,8 +35,10 @@ def frames(text: bytes | None) -> list[list[Any]]:
     return [] if text is None else [msgspec.json.decode(line) for line in text.split(b"\n")]
 
 
-def welcome(seq: int = 0, *, resumed: bool = False, window: int = 64, max_message: int = 1 << 20) -> list[Any]:
-    options = {"v": 1, "session": "s", "token": "t", "resumed": resumed, "seq": seq, "window": window}
+def welcome(
+    seq: int = 0, *, session: str = "s", resumed: bool = False, window: int = 64, max_message: int = 1 << 20
+) -> list[Any]:
+    options = {"v": 1, "session": session, "token": "t", "resumed": resumed, "seq": seq, "window": window}
     return [
         "welcome",
         {**options, "ping": 25, "grace": 10, "resume": 120, "max_message": max_message, "transport": "x"},
@@ -188,6 +190,27 @@ class TestAfterACut:
         assert effects == [Welcomed(resumed=True), Outcome(1, "one")]
         assert line.sent() == [["send", 3, "e", 3], ["ack", 1]]
 
+    def test_nothing_is_sent_before_the_welcome_tells_what_has_to_be_repeated(self) -> None:
+        line = Line().attached()
+        line.session.request(1, "e", 1)
+        line.sent()
+        line.hello()
+        line.session.request(2, "e", 2)
+        assert line.sent() == []
+        line.take(welcome(0, resumed=True))
+        assert line.sent() == [["send", 1, "e", 1], ["send", 2, "e", 2]]
+
+    def test_between_two_polls_frames_may_be_sent_but_not_before_the_first(self) -> None:
+        line = Line().attached()
+        line.session.request(1, "e", 1)
+        first = line.session.hello(wait_seconds=0)
+        assert line.session.upstream(first.attach) is None
+        line.session.receive(message(welcome(0, resumed=True)), first.attach)
+        second = line.session.hello(wait_seconds=25)
+        assert frames(line.session.upstream(second.attach)) == [["send", 1, "e", 1]]
+        assert line.session.receive(message(welcome(0, resumed=True)), second.attach) == [Welcomed(resumed=True)]
+        assert line.session.upstream(second.attach) is None
+
     def test_a_repeated_outcome_is_told_once(self) -> None:
         line = Line().attached()
         line.session.request(1, "e", 1)
@@ -202,15 +225,26 @@ class TestAfterACut:
         line.session.request(2, "e", "kept")
         assert line.sent() == [["send", 1, "e", "sent"]]
         line.hello()
-        assert errors(line.take(welcome(resumed=False))) == [(1, OutcomeUnknown)]
+        assert errors(line.take(welcome(session="new"))) == [(1, OutcomeUnknown)]
         assert line.sent() == [["send", 1, "e", "kept"]]
+
+    def test_a_session_is_told_by_its_id_since_the_welcome_that_said_so_may_be_lost(self) -> None:
+        line = Line().attached()
+        line.session.request(1, "e", 1)
+        line.sent()
+        line.hello()
+        assert errors(line.take(welcome(session="new", resumed=True))) == [(1, OutcomeUnknown)]
+        line.session.request(2, "e", 2)
+        assert line.sent() == [["send", 1, "e", 2]]
+        line.hello()
+        assert line.take(welcome(1, session="new", resumed=False)) == [Welcomed(resumed=True)]
 
     def test_with_the_session_gone_leaving_has_succeeded(self) -> None:
         line = Line().attached().joined()
         line.session.leave(2, "r")
         line.sent()
         line.hello()
-        assert line.take(welcome(resumed=False)) == [Outcome(2), Welcomed(resumed=False)]
+        assert line.take(welcome(session="new")) == [Outcome(2), Welcomed(resumed=False)]
 
     def test_what_an_older_transport_says_after_the_welcome_of_a_newer_is_ignored(self) -> None:
         line = Line().attached().joined()
@@ -247,7 +281,7 @@ class TestJoining:
         line.session.join(5, "r")
         line.attached()
         assert line.hello()["rooms"] == {"r": {}}
-        assert line.take(welcome(), joined(None, 0)) == [Welcomed(resumed=False), Joined("r", 5)]
+        assert line.take(welcome(), joined(None, 0)) == [Welcomed(resumed=True), Joined("r", 5)]
 
     def test_a_join_that_was_sent_is_left_out_of_the_hello_and_repeated_if_it_was_lost(self) -> None:
         line = Line().attached()
@@ -263,7 +297,7 @@ class TestJoining:
         line.session.publish(6, "r", "e", 1)
         line.sent()
         line.hello()
-        assert line.take(welcome(resumed=False)) == [Welcomed(resumed=False)]
+        assert line.take(welcome(session="new")) == [Welcomed(resumed=False)]
         assert line.sent() == [["join", 1, "r", {}], ["publish", 2, "r", "e", 1]]
 
     def test_a_refusal_ends_it(self) -> None:

@@ -108,7 +108,20 @@ def test_an_outcome_of_the_largest_size_is_kept_and_a_larger_one_is_not() -> Non
     inbox.commit(1, b"x" * MAX_BYTES, MAX_BYTES)
     inbox.commit(2, b"x" * (MAX_BYTES + 1), MAX_BYTES)
     assert inbox.outcomes[1] == b"x" * MAX_BYTES
-    assert msgspec.json.decode(inbox.outcomes[2])[:3] == ["error", 2, "outcome_unknown"]
+    repeated = inbox.to_repeat()
+    assert repeated[1] == b"x" * MAX_BYTES
+    assert msgspec.json.decode(repeated[2])[:3] == ["error", 2, "outcome_unknown"]
+
+
+def test_what_could_not_be_kept_is_told_on_the_stream_alone() -> None:
+    inbox = Inbox()
+    inbox.claim([1, 2, 3], WINDOW)
+    inbox.commit(1, b"one", MAX_BYTES)
+    inbox.commit(2, b"x" * (MAX_BYTES + 1), MAX_BYTES)
+    inbox.commit(3, b"three", MAX_BYTES)
+    assert inbox.kept() == ({1: b"one", 3: b"three"}, 1)
+    inbox.acknowledge(2)
+    assert inbox.kept() == ({3: b"three"}, 3)
 
 
 # Acknowledging

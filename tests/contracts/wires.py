@@ -1,0 +1,269 @@
+"""Clients without manners, one for each transport: they say what a test tells them to, and show every frame."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import httpx
+
+from tests.contracts.served import Hangup, Served, Socket
+
+__all__ = ["TRANSPORTS", "Closed", "Frame", "Wire", "message_of", "wire"]
+
+Frame = list[Any]
+
+TRANSPORTS = ("websocket", "sse", "poll")
+PATIENCE_SECONDS = 8.0
+OUTCOMES = ("reply", "error", "joined", "left")
+NDJSON = {"Content-Type": "application/x-ndjson"}
+
+
+class Closed(Exception):
+    """The server said ``close``."""
+
+    def __init__(self, frame: Frame) -> None:
+        super().__init__(*frame[1:])
+        self.code: int = frame[1]
+        self.reason: str = frame[2]
+        self.options: dict[str, Any] = frame[3] if len(frame) > 3 else {}
+
+
+def message_of(*frames: Frame | str) -> bytes:
+    """Return a message of these frames; text is taken as it is."""
+    return "\n".join(frame if isinstance(frame, str) else json.dumps(frame) for frame in frames).encode()
+
+
+class Wire(ABC):
+    """A session by hand. It keeps its token, its positions and, where it ``acknowledges``, how far outcomes came; it
+    answers nothing by itself.
+    """
+
+    transport: str
+
+    def __init__(self, served: Served, *, headers: Mapping[str, str] | None = None, new: str | None = None) -> None:
+        self.served = served
+        self.headers = dict(headers or {})
+        self.new = new or secrets.token_urlsafe(16)
+        self.attach = 0
+        self.acked = 0
+        self.acknowledges = True
+        self.token: str | None = None
+        self.positions: dict[str, list[Any]] = {}
+        self.seen: deque[Frame] = deque()
+        self.outcomes: set[int | None] = set()
+
+    def takes_over(self, former: Wire) -> Wire:
+        """Go on with the session of another wire."""
+        self.new, self.attach, self.token, self.acked = former.new, former.attach, former.token, former.acked
+        self.positions, self.outcomes = dict(former.positions), set(former.outcomes)
+        return self
+
+    def hello(self, **options: Any) -> Frame:
+        """Return the next hello."""
+        said: dict[str, Any] = {"v": 1, "new": self.new, "attach": self.attach, "acked": self.acked}
+        if self.token is not None:
+            said["token"] = self.token
+        if self.positions:
+            said["rooms"] = {room: {"position": position} for room, position in self.positions.items()}
+        return ["hello", {**said, **options}]
+
+    async def open(self, *frames: Frame | str, **options: Any) -> dict[str, Any]:
+        """Attach, with these frames behind the hello, and return what the welcome says. Raises Closed."""
+        self.attach += 1
+        await self.begin(message_of(self.hello(**options), *frames))
+        welcome: dict[str, Any] = (await self.next("welcome"))[1]
+        return welcome
+
+    async def say(self, *frames: Frame | str) -> None:
+        """Send these frames as one message. Raises Closed where that is the answer."""
+        await self.say_raw(message_of(*frames))
+
+    async def next(self, *kinds: str) -> Frame:
+        """Return the next frame of one of these kinds, of any where none is named. Raises Closed at ``close``."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                while not self.seen:
+                    await self.receive()
+                frame = self.seen.popleft()
+                if frame[0] == "close" and "close" not in kinds:
+                    raise Closed(frame)
+                if frame[0] in kinds or not kinds:
+                    return frame
+
+    async def outcome(self, seq: int) -> Frame:
+        """Return what became of a seq: the frame that says so, else the ``ack`` that covers it."""
+        while True:
+            frame = await self.next(*OUTCOMES, "ack")
+            if (frame[0] == "ack" and frame[1] >= seq) or (frame[0] != "ack" and frame[1] == seq):
+                return frame
+
+    async def rejoined(self) -> Frame:
+        """Return the next ``joined`` of a room named in hello."""
+        while (frame := await self.next("joined"))[1] is not None:
+            pass
+        return frame
+
+    async def publications(self, count: int) -> list[Any]:
+        """Return the data of the next publications."""
+        return [(await self.next("pub"))[4] for _ in range(count)]
+
+    @abstractmethod
+    async def begin(self, message: bytes) -> None:
+        """Connect, and say this first."""
+
+    @abstractmethod
+    async def say_raw(self, message: bytes, *, text: bool = True) -> None:
+        """Send a message as it is. Raises Closed where that is the answer."""
+
+    @abstractmethod
+    async def receive(self) -> None:
+        """Wait for a message. Raises Hangup where the connection ends instead."""
+
+    @abstractmethod
+    async def drop(self) -> None:
+        """Cut what carries the session, without a word."""
+
+    def take(self, message: str) -> None:
+        """Take note of a message from the server."""
+        for text in message.split("\n"):
+            if text:
+                self._take(json.loads(text))
+
+    def _take(self, frame: Frame) -> None:
+        self.seen.append(frame)
+        match frame:
+            case ["welcome", options]:
+                self.token = options["token"]
+            case ["joined", int(seq), *_] if seq in self.outcomes:
+                """A repeat: what followed it was received since."""
+            case ["joined", _, room, position, *_] | ["gap", room, position, *_] | ["at", room, position]:
+                self.positions[room] = position
+            case ["left", _, room, *_]:
+                self.positions.pop(room, None)
+            case ["pub", room, offset, *_]:
+                assert offset > self.positions[room][1], "a repeat"
+                self.positions[room] = [self.positions[room][0], offset]
+            case ["ack", through] if self.acknowledges:
+                self.acked = max(self.acked, through)
+        if frame[0] in OUTCOMES:
+            self.outcomes.add(frame[1])
+
+
+class WebSocketWire(Wire):
+    transport = "websocket"
+    _socket: Socket | None = None
+
+    async def begin(self, message: bytes) -> None:
+        await self.drop()
+        self._socket = await self.served.websocket(self.headers)
+        await self._socket.send(message)
+
+    async def say_raw(self, message: bytes, *, text: bool = True) -> None:
+        assert self._socket is not None
+        await self._socket.send(message, text=text)
+
+    async def receive(self) -> None:
+        assert self._socket is not None
+        self.take(await self._socket.receive())
+
+    async def hangup(self) -> Hangup:
+        """Return the code and reason of the WebSocket's own close."""
+        assert self._socket is not None
+        try:
+            while True:
+                await self._socket.receive()
+        except Hangup as hangup:
+            return hangup
+
+    async def drop(self) -> None:
+        if self._socket is not None:
+            await self._socket.drop()
+            self._socket = None
+
+
+class HttpWire(Wire):
+    """What SSE and polls have in common: the way up."""
+
+    async def say_raw(self, message: bytes, *, text: bool = True) -> None:
+        hello = message_of(["hello", {**self.hello()[1], "rooms": {}}])
+        self.take(await self.post("send", hello + b"\n" + message))
+
+    async def post(self, path: str, body: bytes, **headers: str) -> str:
+        """Post a body and return the answer. Raises Closed for a refusal."""
+        answer = await self.served.http.post(path, content=body, headers={**NDJSON, **self.headers, **headers})
+        return self.judged(answer.status_code, answer.text)
+
+    @staticmethod
+    def judged(status: int, text: str) -> str:
+        if status != httpx.codes.OK:
+            raise Closed(json.loads(text))
+        return text
+
+
+class SseWire(HttpWire):
+    transport = "sse"
+    _lines: AsyncIterator[str] | None = None
+
+    def __init__(self, served: Served, **options: Any) -> None:
+        super().__init__(served, **options)
+        self._stack = contextlib.AsyncExitStack()
+
+    async def begin(self, message: bytes) -> None:
+        await self.drop()
+        stream = self.served.http.stream("POST", "sse", content=message, headers={**NDJSON, **self.headers})
+        answer = await self._stack.enter_async_context(stream)
+        if answer.status_code != httpx.codes.OK:
+            self.judged(answer.status_code, (await answer.aread()).decode())
+        self._lines = answer.aiter_lines()
+
+    async def receive(self) -> None:
+        assert self._lines is not None
+        data = []
+        async for text in self._lines:
+            if text.startswith("data: "):
+                data.append(text.removeprefix("data: "))
+            elif not text and data:
+                self.take("\n".join(data))
+                return
+        raise Hangup(1006, "the stream has ended")
+
+    async def drop(self) -> None:
+        self._lines = None
+        await self._stack.aclose()
+
+
+class PollWire(HttpWire):
+    transport = "poll"
+
+    async def begin(self, message: bytes) -> None:
+        self.take(await self.post("poll", message))
+
+    async def open(self, *frames: Frame | str, **options: Any) -> dict[str, Any]:
+        return await super().open(*frames, **{"wait": 0, **options})
+
+    async def receive(self) -> None:
+        self.attach += 1
+        self.take(await self.post("poll", message_of(self.hello(wait=PATIENCE_SECONDS))))
+
+    async def drop(self) -> None:
+        """Between two polls there is nothing to cut."""
+
+
+WIRES: dict[str, type[Wire]] = {wire.transport: wire for wire in (WebSocketWire, SseWire, PollWire)}
+
+
+@contextlib.asynccontextmanager
+async def wire(transport: str, served: Served, **options: Any) -> AsyncIterator[Wire]:
+    """Give a wire, and drop it at the end."""
+    made = WIRES[transport](served, **options)
+    try:
+        yield made
+    finally:
+        await made.drop()

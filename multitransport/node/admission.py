@@ -91,7 +91,11 @@ class Admission:
         self._pulses = {transport: _pulse(settings, transport) for transport in TRANSPORTS}
 
     async def find(self, hello: HelloOptions) -> Session | None:
-        """Return the session whose token the hello brings; None where there is none."""
+        """Return the session whose token the hello brings; None where there is none. Raises Close where the hello is
+        of another version.
+        """
+        if hello.v != VERSION:
+            raise Close(CloseCode.UNSUPPORTED_VERSION, f"this server speaks version {VERSION}, not {hello.v}")
         parsed = None if hello.token is None else self._tokens.read(hello.token)
         if parsed is None:
             return None
@@ -110,11 +114,9 @@ class Admission:
 
     async def admit(self, hello: HelloOptions, request: Request, transport: str) -> tuple[Session, Attachment]:
         """Take a hello: make or resume its session, and attach it. Raises Close."""
-        if hello.v != VERSION:
-            raise Close(CloseCode.UNSUPPORTED_VERSION, f"this server speaks version {VERSION}, not {hello.v}")
+        known = await self.find(hello)
         if transport not in self._settings.transports:
             raise Close(CloseCode.TRANSPORT_NOT_ALLOWED, f"this server does not serve {transport}")
-        known = await self.find(hello)
         admitted = await (
             self._new(hello, request, transport) if known is None else self._resume(known, hello, request, transport)
         )

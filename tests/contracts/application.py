@@ -27,7 +27,7 @@ class Application:
     """A Quart application with one of everything.
 
     Rooms: ``log/<name>`` (history 3, clients may publish), ``short/<name>`` (keeps 5), ``silent/<name>`` (clients may
-    not publish), ``members/<name>`` (needs a user), ``broken/<name>`` (its check raises).
+    not publish), ``members/<name>`` (needs a user), ``numbered/<int:number>``, ``broken/<name>`` (its check raises).
     Users come from the cookie of Quart's session, else from ``Authorization: Bearer <user>``.
     """
 
@@ -109,6 +109,10 @@ class Application:
         @rt.room("members/<name>")
         async def members(client: Session, name: str) -> bool:
             return bool(client.user_id)
+
+        @rt.room("numbered/<int:number>")
+        async def numbered(client: Session, number: int) -> None:
+            """Everybody may join."""
 
         @rt.room("broken/<name>")
         async def broken(client: Session, name: str) -> None:

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 import pytest
 
-from multitransport.testing.waiting import eventually
 from tests.contracts.application import Application
 from tests.contracts.served import Served, served
 from tests.contracts.wires import TRANSPORTS, Closed, Frame, WebSocketWire, Wire, wire
@@ -108,7 +107,7 @@ class RoomContract(TransportContract):
         async with self.serve() as served, wire(transport, served) as one:
             await one.open(["join", 1, "short/a"])
             _, _, _, position, _ = await one.outcome(1)
-            waiting = await _held(one, "gap", "pub")
+            waiting = await one.held("gap", "pub")
             # All at once, so that no reader has a chance in between.
             await asyncio.gather(*(served.application.publish("short/a", number) for number in range(20)))
             assert await waiting == ["gap", "short/a", [position[0], 15], 15]
@@ -218,7 +217,7 @@ class RequestContract(TransportContract):
         async with self.serve(max_outcome_bytes=1000) as served, wire(transport, served) as one:
             one.acknowledges = False
             await one.open()
-            waiting = await _held(one, "reply")
+            waiting = await one.held("reply")
             await one.say(["send", 1, "large", 2000])
             assert len((await waiting)[2]) == 2000
             one.seen.clear()
@@ -266,7 +265,7 @@ class SessionContract(TransportContract):
     async def test_a_ping_is_answered(self, transport: str) -> None:
         async with self.serve() as served, wire(transport, served) as one:
             await one.open()
-            waiting = await _held(one, "pong")
+            waiting = await one.held("pong")
             await one.say(["ping", 12.5])
             assert await waiting == ["pong", 12.5]
 
@@ -330,7 +329,7 @@ class SessionContract(TransportContract):
         async with self.serve() as served, wire(transport, served) as one, wire(transport, served) as two:
             await one.open(["join", 1, "log/a"])
             await one.outcome(1)
-            waiting = await _held(one, "close")
+            waiting = await one.held("close")
             two.takes_over(one)
             assert (await two.open())["resumed"]
             assert (await waiting)[1] == 3500
@@ -389,7 +388,7 @@ class SessionContract(TransportContract):
     async def test_bye_ends_the_session_after_what_was_before_it(self, transport: str) -> None:
         async with self.serve() as served, wire(transport, served) as one:
             welcome = await one.open()
-            waiting = await _held(one, "close")
+            waiting = await one.held("close")
             await one.say(["send", 1, "note", "last"], ["bye"])
             assert (await waiting)[1:] == [3509, "bye"]
             await _hung_up(one, 3509, "bye")
@@ -399,7 +398,7 @@ class SessionContract(TransportContract):
     async def test_a_drain_sends_everybody_off_with_a_time_to_come_back(self, transport: str) -> None:
         async with self.serve(retry_seconds=3.0, drain_seconds=0.3) as served, wire(transport, served) as one:
             await one.open()
-            waiting = await _held(one, "close")
+            waiting = await one.held("close")
             await served.application.node.drain()
             _, code, _, options = await waiting
             assert code == 3000
@@ -412,14 +411,6 @@ class SessionContract(TransportContract):
 
 async def _epoch(served: Served) -> str:
     return (await served.application.rt.publish("log/other", "said", 0)).epoch
-
-
-async def _held(one: Wire, *kinds: str) -> asyncio.Task[Frame]:
-    """Begin to wait for a frame, and return the task when the server holds what it will travel on."""
-    waiting = asyncio.create_task(one.next(*kinds))
-    await asyncio.sleep(0)
-    await eventually(lambda: one.attach in one.served.application.attached)
-    return waiting
 
 
 async def _closed_by(one: Wire, frame: Frame) -> Closed:

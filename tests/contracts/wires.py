@@ -13,9 +13,10 @@ from typing import Any
 
 import httpx
 
+from multitransport.testing.waiting import eventually
 from tests.contracts.served import Hangup, Served, Socket
 
-__all__ = ["TRANSPORTS", "Closed", "Frame", "Wire", "message_of", "wire"]
+__all__ = ["NDJSON", "TRANSPORTS", "Closed", "Frame", "Wire", "message_of", "wire"]
 
 Frame = list[Any]
 
@@ -96,6 +97,13 @@ class Wire(ABC):
                     raise Closed(frame)
                 if frame[0] in kinds or not kinds:
                     return frame
+
+    async def held(self, *kinds: str) -> asyncio.Task[Frame]:
+        """Begin to wait for a frame, and return the task when the server holds what the frame will travel on."""
+        waiting = asyncio.create_task(self.next(*kinds))
+        await asyncio.sleep(0)
+        await eventually(lambda: self.attach in self.served.application.attached)
+        return waiting
 
     async def outcome(self, seq: int) -> Frame:
         """Return what became of a seq: the frame that says so, else the ``ack`` that covers it."""

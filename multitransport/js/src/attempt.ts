@@ -19,7 +19,8 @@ export class Attempt implements Link {
   welcomedMs = 0;
   provenMs = 0;
   heardMs = 0;
-  pingedMs = 0;
+  /** When the poll was begun that was asked to be answered at once; 0 where none was. */
+  pokedMs = 0;
   probing = false;
   ending = false;
   transport: Transport | null = null;
@@ -58,11 +59,6 @@ export class Attempt implements Link {
     clearTimeout(this.#timer);
     const dueMs = Date.now() + ms;
     this.#timer = setTimeout(() => then(Date.now() - dueMs), ms);
-  }
-
-  ping(): void {
-    this.pingedMs = Date.now();
-    this.transport?.ping(JSON.stringify(["ping", this.pingedMs]));
   }
 
   stop(): void {

@@ -77,14 +77,22 @@ export class Connection implements AttemptOwner {
 
   probe(): void {
     const current = this.#current;
-    if (!current || current.probing) return;
+    // One that is not proven has been asked already.
+    if (!current?.provenMs || current.probing) return;
     current.probing = true;
     current.within(PROOF_MS, () => this.#end(current));
-    current.ping();
+    this.ping();
   }
 
+  /** Measure the round trip, or find out that there is none. */
   ping(): void {
-    this.#current?.ping();
+    const current = this.#current;
+    if (!current?.transport?.poke) this.session.control(["ping", Date.now()]);
+    else {
+      current.pokedMs = Date.now();
+      current.transport.poke();
+    }
+    this.pump();
   }
 
   /** The network is another one: what was learned about transports may not hold there. */
@@ -230,7 +238,7 @@ export class Connection implements AttemptOwner {
       else if (frame[0] === "close") this.#closed(attempt, frame[1], frame[2], frame[3]);
       else if (frame[0] === "ping") {
         this.session.control(["pong", frame[1]]);
-        attempt.ping();
+        this.ping();
       } else if (frame[0] === "pong") this.#answered(attempt, frame[1]);
       else this.session.receive(frame);
     }
@@ -243,7 +251,7 @@ export class Connection implements AttemptOwner {
     // What waits to be sent on this transport belongs to a session that is no more.
     if (again && another) return this.#end(attempt);
     if (!again) this.#attached(attempt);
-    if (attempt.name === "poll") this.#answered(attempt, attempt.pingedMs || (again ? 0 : attempt.startedMs));
+    if (attempt.name === "poll") this.#answered(attempt, attempt.pokedMs || (again ? 0 : attempt.startedMs));
   }
 
   #attached(attempt: Attempt): void {
@@ -261,7 +269,7 @@ export class Connection implements AttemptOwner {
     });
     const deadline = Math.max(PROOF_MS, 2 * (attempt.welcomedMs - attempt.startedMs));
     attempt.within(deadline, () => this.#end(attempt, attempt.name === "sse" ? "buffered" : "died"));
-    if (attempt.name !== "poll") attempt.ping();
+    if (attempt.name !== "poll") this.ping();
   }
 
   /** Let go of the other attempts, but for those that may still turn out to be the better. */
@@ -277,7 +285,7 @@ export class Connection implements AttemptOwner {
   /** A ping was answered, or a poll, which is the same; 0 where it was held and says nothing about the time. */
   #answered(attempt: Attempt, sinceMs: number): void {
     const now = Date.now();
-    attempt.pingedMs = 0;
+    attempt.pokedMs = 0;
     if (sinceMs) this.#tell({ roundTripMs: now - sinceMs });
     if (attempt.provenMs) return;
     attempt.provenMs = now;

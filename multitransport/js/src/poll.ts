@@ -29,7 +29,7 @@ export const openPoll: Opener = (base, link) => {
   void poll().catch(() => link.ended());
   return {
     send: (lines) => sender.push(lines),
-    ping: () => held?.abort(),
+    poke: () => held?.abort(),
     close: () => abort.abort(),
   };
 };

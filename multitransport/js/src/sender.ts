@@ -31,7 +31,7 @@ export class Sender {
       if (await this.#post(batch)) {
         this.#lines.splice(0, count);
         tries = 0;
-      } else if (++tries === TRIES) this.link.ended();
+      } else if (++tries === TRIES) return this.link.ended();
       else await new Promise((resolve) => setTimeout(resolve, RETRY_MS * tries * (1 + Math.random())));
     }
     this.#busy = false;

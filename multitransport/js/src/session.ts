@@ -186,7 +186,7 @@ export class Session {
 
   /** Have a frame without a seq sent on what carries the session now. */
   control(frame: ["ping" | "pong", number]): void {
-    this.#controls.push(JSON.stringify(frame));
+    if (this.#attached) this.#controls.push(JSON.stringify(frame));
   }
 
   /** Return the lines to send now. They stay with the session until they are answered. */

@@ -21,7 +21,6 @@ export const openStream: Opener = (base, link) => {
     .then(() => link.ended());
   return {
     send: (lines) => sender.push(lines),
-    ping: (line) => sender.push([line]),
     close: () => abort.abort(),
   };
 };

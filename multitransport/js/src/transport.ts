@@ -18,8 +18,8 @@ export interface Link {
 
 export interface Transport {
   send(lines: string[]): void;
-  /** Make the server answer, so that one sees whether the line works. A poll does it by itself; the others send this line. */
-  ping(line: string): void;
+  /** Make the server answer now, where a ping among the frames would not. */
+  poke?(): void;
   /** Let go of it. Nothing is heard from it any more. */
   close(): void;
 }

@@ -12,10 +12,8 @@ export const openWebSocket: Opener = (base, link) => {
     }
   };
   socket.onclose = ({ code, reason }) => link.ended(code, reason);
-  const send = (lines: string[]) => messages(lines).forEach((message) => socket.send(message));
   return {
-    send,
-    ping: (line) => send([line]),
+    send: (lines) => messages(lines).forEach((message) => socket.send(message)),
     close() {
       socket.onopen = socket.onmessage = socket.onclose = null;
       socket.close();

@@ -154,7 +154,7 @@ def _multitransport() -> Measured:
 
     def members() -> int:
         running = app.extensions["multitransport"].running
-        return sum(ROOM in client.rooms for client in running.node.sessions.values())
+        return sum(ROOM in client.rooms for client in running.node.sessions)
 
     return Measured(app, {"websocket": publish, "sse": publish}, members)
 

@@ -23,7 +23,9 @@ import pytest_asyncio
 from multitransport.brokers.base import Broker, SessionStore, StaleAttach
 from multitransport.core.inbox import BrokenSequence
 from multitransport.core.log import Log, Recovery, Retention
+from multitransport.core.publication import Draft
 from multitransport.core.session import SessionRecord
+from multitransport.protocol.binary import text
 from multitransport.protocol.position import Position
 from multitransport.testing.waiting import eventually
 
@@ -39,7 +41,7 @@ def _contents(log: Log, after: int | None = None) -> list[tuple[int, str, bytes]
     at = log.base if after is None else after
     while at < log.top:
         for publication in log.slice(at, ENOUGH).publications:
-            read.append((publication.offset, publication.event, publication.data))
+            read.append((publication.offset, publication.draft.event, publication.draft.data))
             at = publication.offset
     return read
 
@@ -66,49 +68,52 @@ class BrokerContract(ABC):
     async def broker(self, advanced: list[str]) -> AsyncIterator[Broker]:
         """A broker that serves a node."""
         async with self.open_broker() as broker:
-            await broker.start(advanced.append)
+            await broker.start(advanced.append, lambda room, draft: None)
             yield broker
             await broker.stop()
 
     async def test_publications_get_the_next_offsets(self, broker: Broker) -> None:
-        positions = [await broker.publish("a", "e", b"1", KEEP) for _ in range(3)]
+        positions = [await broker.publish("a", Draft("e", b"1"), KEEP) for _ in range(3)]
         assert [position.offset for position in positions] == [1, 2, 3]
         assert len({position.epoch for position in positions}) == 1
 
     async def test_rooms_count_by_themselves(self, broker: Broker) -> None:
-        one, other = await broker.publish("a", "e", b"1", KEEP), await broker.publish("b", "e", b"1", KEEP)
+        one, other = (
+            await broker.publish("a", Draft("e", b"1"), KEEP),
+            await broker.publish("b", Draft("e", b"1"), KEEP),
+        )
         assert (one.offset, other.offset) == (1, 1)
 
     async def test_what_is_published_is_in_the_log(self, broker: Broker) -> None:
-        await broker.publish("a", "größe", '{"text": "日本"}'.encode(), KEEP)
-        position = await broker.publish("a", "line", b"[1,2]", KEEP)
+        await broker.publish("a", Draft("größe", '{"text": "日本"}'.encode()), KEEP)
+        position = await broker.publish("a", Draft("line", b"[1,2]"), KEEP)
         log = await broker.subscribe("a", KEEP, Position(position.epoch, 0))
         assert _contents(log) == [(1, "größe", '{"text": "日本"}'.encode()), (2, "line", b"[1,2]")]
         assert (log.room, log.position) == ("a", position)
 
     async def test_the_source_is_in_the_frame(self, broker: Broker) -> None:
-        position = await broker.publish("a", "e", b"1", KEEP, "session 1")
+        position = await broker.publish("a", Draft("e", b"1", source="session 1"), KEEP)
         log = await broker.subscribe("a", KEEP, Position(position.epoch, 0))
         assert log.slice(0, ENOUGH).frames == b'["pub","a",1,"e",1,{"from":"session 1"}]'
 
     async def test_a_room_nobody_published_to(self, broker: Broker) -> None:
         log = await broker.subscribe("a", KEEP)
         assert (log.base, log.top) == (0, 0)
-        position = await broker.publish("a", "e", b"1", KEEP)
+        position = await broker.publish("a", Draft("e", b"1"), KEEP)
         assert position == Position(log.epoch, 1)
 
     async def test_a_subscribed_log_grows_and_the_node_is_told(self, broker: Broker, advanced: list[str]) -> None:
-        await broker.publish("a", "e", b"0", KEEP)
+        await broker.publish("a", Draft("e", b"0"), KEEP)
         log = await broker.subscribe("a", KEEP)
         start = log.top
         advanced.clear()
         for n in range(1, 21):
-            await broker.publish("a", "e", b"%d" % n, KEEP)
+            await broker.publish("a", Draft("e", b"%d" % n), KEEP)
         await eventually(lambda: log.top == start + 20 and "a" in advanced)
         assert _contents(log, start) == [(start + n, "e", b"%d" % n) for n in range(1, 21)]
 
     async def test_a_subscribed_log_reaches_back_to_a_position(self, broker: Broker) -> None:
-        positions = [await broker.publish("a", "e", b"%d" % n, KEEP) for n in range(1, 6)]
+        positions = [await broker.publish("a", Draft("e", b"%d" % n), KEEP) for n in range(1, 6)]
         log = await broker.subscribe("a", KEEP, positions[1])
         recovery = log.recover(positions[1])
         assert recovery == Recovery(2, True, None)
@@ -116,13 +121,13 @@ class BrokerContract(ABC):
 
     async def test_a_subscribed_log_reaches_back_as_far_as_a_newcomer_wants(self, broker: Broker) -> None:
         for n in range(1, 6):
-            await broker.publish("a", "e", b"%d" % n, KEEP)
+            await broker.publish("a", Draft("e", b"%d" % n), KEEP)
         log = await broker.subscribe("a", KEEP, None, 2)
         assert _contents(log, log.newest(2).offset) == [(n, "e", b"%d" % n) for n in (4, 5)]
 
     async def test_a_position_no_longer_kept_is_known_as_such(self, broker: Broker) -> None:
         few = Retention(count=2)
-        positions = [await broker.publish("a", "e", b"%d" % n, few) for n in range(1, 6)]
+        positions = [await broker.publish("a", Draft("e", b"%d" % n), few) for n in range(1, 6)]
         log = await broker.subscribe("a", few, positions[0])
         recovery = log.recover(positions[0])
         assert (recovery.recovered, recovery.lost) == (False, log.base - 1)
@@ -131,13 +136,13 @@ class BrokerContract(ABC):
     async def test_no_more_is_kept_than_the_bytes_allow(self, broker: Broker) -> None:
         small = Retention(bytes=1000)
         for _ in range(10):
-            await broker.publish("a", "e", b'"%s"' % (b"x" * 300), small)
+            await broker.publish("a", Draft("e", b'"%s"' % (b"x" * 300)), small)
         log = await broker.subscribe("a", small, None, 10)
         assert 1 <= len(_contents(log)) <= 3
 
     async def test_what_is_too_old_is_not_read_again(self, broker: Broker) -> None:
         brief = Retention(seconds=0.1)
-        position = await broker.publish("a", "e", b"1", brief)
+        position = await broker.publish("a", Draft("e", b"1"), brief)
         await self.pass_time(0.2)
         log = await broker.subscribe("a", brief, Position(position.epoch, 0))
         assert not log.recover(Position(position.epoch, 0)).recovered
@@ -145,27 +150,27 @@ class BrokerContract(ABC):
 
     async def test_a_position_never_means_something_else(self, broker: Broker) -> None:
         brief = Retention(seconds=0.1)
-        former = await broker.publish("a", "e", b"1", brief)
+        former = await broker.publish("a", Draft("e", b"1"), brief)
         await self.pass_time(0.2)
         await broker.sweep()
-        position = await broker.publish("a", "e", b"2", brief)
+        position = await broker.publish("a", Draft("e", b"2"), brief)
         assert position.epoch != former.epoch or position.offset == former.offset + 1
 
     async def test_a_sweep_takes_nothing_that_is_kept(self, broker: Broker) -> None:
-        position = await broker.publish("a", "e", b"1", KEEP)
+        position = await broker.publish("a", Draft("e", b"1"), KEEP)
         log = await broker.subscribe("b", KEEP)
         await broker.sweep()
-        assert (await broker.publish("a", "e", b"2", KEEP)) == Position(position.epoch, 2)
-        assert (await broker.publish("b", "e", b"1", KEEP)) == Position(log.epoch, 1)
+        assert (await broker.publish("a", Draft("e", b"2"), KEEP)) == Position(position.epoch, 2)
+        assert (await broker.publish("b", Draft("e", b"1"), KEEP)) == Position(log.epoch, 1)
         await eventually(lambda: _contents(log) == [(1, "e", b"1")])
 
     async def test_a_room_can_be_let_go_of_and_taken_up_again(self, broker: Broker) -> None:
-        position = await broker.publish("a", "e", b"1", KEEP)
+        position = await broker.publish("a", Draft("e", b"1"), KEEP)
         await broker.subscribe("a", KEEP)
         await broker.unsubscribe("a")
-        await broker.publish("a", "e", b"2", KEEP)
+        await broker.publish("a", Draft("e", b"2"), KEEP)
         log = await broker.subscribe("a", KEEP, position)
-        await broker.publish("a", "e", b"3", KEEP)
+        await broker.publish("a", Draft("e", b"3"), KEEP)
         await eventually(lambda: log.top == 3)
         assert log.epoch == position.epoch
         assert _contents(log, log.recover(position).offset) == [(2, "e", b"2"), (3, "e", b"3")]
@@ -175,11 +180,11 @@ class BrokerContract(ABC):
         await broker.subscribe("a", KEEP)
         await broker.unsubscribe("a")
         await broker.unsubscribe("a")
-        assert (await broker.publish("a", "e", b"1", KEEP)).offset == 1
+        assert (await broker.publish("a", Draft("e", b"1"), KEEP)).offset == 1
 
     async def test_publications_at_the_same_time_are_in_one_order(self, broker: Broker) -> None:
         log = await broker.subscribe("a", KEEP)
-        positions = await asyncio.gather(*(broker.publish("a", "e", b"%d" % n, KEEP) for n in range(50)))
+        positions = await asyncio.gather(*(broker.publish("a", Draft("e", b"%d" % n), KEEP) for n in range(50)))
         await eventually(lambda: log.top == 50)
         assert sorted(position.offset for position in positions) == list(range(1, 51))
         assert _contents(log) == sorted((position.offset, "e", b"%d" % n) for n, position in enumerate(positions))
@@ -188,8 +193,8 @@ class BrokerContract(ABC):
         await broker.subscribe("a", KEEP)
         await broker.stop()
         advanced.clear()
-        await broker.start(lambda room: None)
-        await broker.publish("a", "e", b"1", KEEP)
+        await broker.start(lambda room: None, lambda room, draft: None)
+        await broker.publish("a", Draft("e", b"1"), KEEP)
         assert advanced == []
 
 
@@ -291,7 +296,7 @@ class SessionStoreContract(ABC):
         await store.commit("s1", 3, b"x" * 101, 100)
         assert (found := await store.find("s1"))
         assert (found.inbox.processed, found.inbox.acked, sorted(found.inbox.outcomes)) == (4, 1, [4])
-        assert found.inbox.to_repeat()[3].startswith(b'["error",3,"outcome_unknown"')
+        assert text(found.inbox.to_repeat()[3]).startswith(b'["error",3,"outcome_unknown"')
 
     async def test_rooms_are_kept_with_where_they_were_joined(self, store: SessionStore) -> None:
         await store.join("s1", "a", Position("e", 5))

@@ -55,7 +55,7 @@ class Application:
     @property
     def attached(self) -> list[int]:
         """The attach of each transport that carries a session at the moment."""
-        carrying = [client.attachment for client in self.node.sessions.values()]
+        carrying = [client.attachment for client in self.node.sessions]
         return [attachment.attach for attachment in carrying if attachment is not None]
 
     def cookies(self, user: str) -> dict[str, str]:

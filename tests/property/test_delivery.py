@@ -202,7 +202,7 @@ class Delivery(RuleBasedStateMachine):
         for wire in self.world.wires:
             await wire.end()
         await asyncio.sleep(60)
-        assert node.sessions == {}
+        assert len(node.sessions) == 0
         assert await node._store.count() == 0
         assert node.hub._feeds == {}
         await node.stop()

@@ -17,7 +17,7 @@ def log_of(count: int, retention: Retention | None = None) -> Log:
     """Return a log of one publication a second, the first at time 1; what each says is its offset."""
     log = Log("room", "e1", retention or Retention())
     for offset in range(1, count + 1):
-        log.append("n", b"%d" % offset, float(offset))
+        log.append(Draft("n", b"%d" % offset), float(offset))
     return log
 
 
@@ -31,18 +31,18 @@ def offsets(log: Log, after: int | None = None, limit_bytes: int = ENOUGH) -> li
 
 def test_a_publication_gets_the_next_offset() -> None:
     log = log_of(0)
-    assert [log.append("e", b"1", 0.0).offset for _ in range(3)] == [1, 2, 3]
+    assert [log.append(Draft("e", b"1"), 0.0).offset for _ in range(3)] == [1, 2, 3]
     assert (log.base, log.top, len(log), log.position) == (0, 3, 3, Position("e1", 3))
 
 
 def test_the_frame_of_a_publication() -> None:
-    publication = Log('a "room"', "e1", Retention()).append('an "event"', b'{"x": 1}', 2.5)
+    publication = Log('a "room"', "e1", Retention()).append(Draft('an "event"', b'{"x": 1}'), 2.5)
     assert publication.frame == b'["pub","a \\"room\\"",1,"an \\"event\\"",{"x": 1}]'
     assert (publication.event, publication.data, publication.at) == ('an "event"', b'{"x": 1}', 2.5)
 
 
 def test_the_frame_names_the_session_it_is_from() -> None:
-    publication = log_of(0).append("e", b"null", 0.0, source="session 1")
+    publication = log_of(0).append(Draft("e", b"null", source="session 1"), 0.0)
     assert msgspec.json.decode(publication.frame) == ["pub", "room", 1, "e", None, {"from": "session 1"}]
 
 
@@ -71,7 +71,7 @@ def test_one_as_old_as_the_seconds_say_is_kept_and_an_older_one_is_not() -> None
 
 def test_time_is_kept_by_each_publication() -> None:
     log = log_of(1, Retention(seconds=10.0))
-    log.append("n", b"2", 11.5)
+    log.append(Draft("n", b"2"), 11.5)
     assert (log.base, offsets(log)) == (1, [2])
 
 
@@ -90,7 +90,7 @@ def test_a_single_one_over_the_bytes_is_kept_alone() -> None:
 def test_offsets_go_on_where_nothing_is_left() -> None:
     log = log_of(2, Retention(seconds=1.0))
     log.trim(100.0)
-    assert log.append("n", b"3", 100.0).offset == 3
+    assert log.append(Draft("n", b"3"), 100.0).offset == 3
 
 
 STEPS = st.tuples(st.floats(0, 5), st.integers(0, 40))
@@ -106,7 +106,7 @@ def test_what_is_kept_is_the_longest_end_that_fits(
     kept = 0
     for wait, length in steps:
         now += wait
-        publication = log.append("e", b'"%s"' % (b"x" * length), now)
+        publication = log.append(Draft("e", b'"%s"' % (b"x" * length)), now)
         entries.append((now, len(publication.frame)))
         kept += 1
         while kept:
@@ -160,7 +160,7 @@ def test_readers_at_one_place_share_what_was_encoded_once() -> None:
 def test_a_slice_does_not_outlive_the_next_publication() -> None:
     log = log_of(2)
     before = log.slice(0, ENOUGH)
-    log.append("n", b"3", 3.0)
+    log.append(Draft("n", b"3"), 3.0)
     assert log.slice(0, ENOUGH).last == 3
     assert before.last == 2
 

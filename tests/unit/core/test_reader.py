@@ -27,7 +27,7 @@ class Owner:
 def log_of(room: str, count: int, retention: Retention | None = None) -> Log:
     log = Log(room, "e1", retention or Retention())
     for offset in range(1, count + 1):
-        log.append("n", b"%d" % offset, 0.0)
+        log.append(Draft("n", b"%d" % offset), 0.0)
     return log
 
 
@@ -52,7 +52,7 @@ def test_a_reader_at_the_end_waits_for_what_comes() -> None:
     log = log_of("a", 3)
     cursor = reader.add(log, 3)
     assert (owner.woken, reader.take(ENOUGH)) == (0, [])
-    log.append("n", b"4", 0.0)
+    log.append(Draft("n", b"4"), 0.0)
     assert reader.take(ENOUGH) == []
     cursor.flush()
     assert owner.flushed == 1
@@ -65,7 +65,7 @@ def test_a_reader_that_was_told_and_has_not_read_stands_in_line_once() -> None:
     log = log_of("a", 0)
     cursor = reader.add(log, 0)
     for _ in range(3):
-        log.append("n", b"0", 0.0)
+        log.append(Draft("n", b"0"), 0.0)
         cursor.flush()
     assert len(reader.ready) == 1
     assert told(reader.take(ENOUGH)) == [("a", 1), ("a", 2), ("a", 3)]
@@ -77,7 +77,7 @@ def test_a_reader_behind_the_retention_is_told_what_it_lost() -> None:
     log = log_of("a", 2, Retention(count=2))
     reader.add(log, 0)
     for offset in (3, 4, 5):
-        log.append("n", b"%d" % offset, 0.0)
+        log.append(Draft("n", b"%d" % offset), 0.0)
     gap, rest = reader.take(ENOUGH)
     assert isinstance(gap, Gap)
     assert (gap.position, gap.lost) == (Position("e1", 3), 3)
@@ -163,7 +163,7 @@ def test_every_publication_is_read_once_and_in_order_or_told_as_lost(steps: list
 
     for step in steps:
         if isinstance(step, str):
-            logs[step].append("n", b"0", 0.0)
+            logs[step].append(Draft("n", b"0"), 0.0)
             cursors[step].flush()
         else:
             read(step)

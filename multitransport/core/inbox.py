@@ -55,7 +55,7 @@ class Inbox(msgspec.Struct):
     def commit(self, seq: int, outcome: bytes | None, max_bytes: int) -> None:
         """Note that a claimed seq is done, and keep its outcome if it has one."""
         if outcome is not None and seq > self.acked:
-            if len(outcome) <= max_bytes:
+            if sum(map(len, self.outcomes.values())) + len(outcome) <= max_bytes:
                 self.outcomes[seq] = outcome
             else:
                 self.unkept = {seq, *(self.unkept or ())}

@@ -16,10 +16,6 @@ _PAUSE_RATIO = 1.0
 _SHORTEST_PAUSE_SECONDS = 0.0005
 
 
-# A flush serves all readers: it must not inherit the context of whoever published.
-_NO_CONTEXT = Context()
-
-
 class Feed:
     """Wakes a room's readers.
 
@@ -47,7 +43,8 @@ class Feed:
         elif self.cursors:
             # Once whoever publishes is done: what it publishes in one go leaves in one write.
             self._busy = True
-            self._loop.call_soon(self._flush, context=_NO_CONTEXT)
+            # A flush serves all readers: it must not inherit the context of whoever publishes.
+            self._loop.call_soon(self._flush, context=Context())
         else:
             self._offered, self._offered_bytes = self.log.top, self.log.written
 
@@ -77,7 +74,7 @@ class Feed:
         if pause < _SHORTEST_PAUSE_SECONDS:
             self._next()
         else:
-            self._loop.call_later(pause, self._next, context=_NO_CONTEXT)
+            self._loop.call_later(pause, self._next, context=Context())
 
     def _next(self) -> None:
         self._busy = False

@@ -14,7 +14,7 @@ __all__ = ["Hub"]
 
 
 class Hub:
-    """Joins readers to rooms. A room has a feed here as long as it has readers here."""
+    """Joins readers to rooms. A room that was opened has a feed here until a sweep finds it without readers."""
 
     def __init__(self, broker: Broker, loop: asyncio.AbstractEventLoop) -> None:
         self._broker = broker
@@ -46,15 +46,13 @@ class Hub:
         BrokerUnavailable.
         """
         log = await self._broker.subscribe(room, retention, position, history)
+        self._feed(log)
         return log, log.newest(history) if position is None else log.recover(position)
 
     def join(self, reader: Reader, log: Log, offset: int) -> None:
         """Let the reader read the log after the offset."""
         self.leave(reader, log.room)
-        feed = self._feeds.get(log.room)
-        if feed is None:
-            feed = self._feeds[log.room] = Feed(log, self._loop)
-        feed.cursors.add(reader.add(log, offset))
+        self._feed(log).cursors.add(reader.add(log, offset))
 
     def leave(self, reader: Reader, room: str) -> None:
         """Take the reader out of a room."""
@@ -70,6 +68,12 @@ class Hub:
                 del self._feeds[room]
                 await self._broker.unsubscribe(room)
         await self._broker.sweep()
+
+    def _feed(self, log: Log) -> Feed:
+        feed = self._feeds.get(log.room)
+        if feed is None:
+            feed = self._feeds[log.room] = Feed(log, self._loop)
+        return feed
 
     def _advanced(self, room: str) -> None:
         feed = self._feeds.get(room)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import selectors
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec
 
-__all__ = ["SimulatedLoop"]
+__all__ = ["SimulatedLoop", "simulated", "simulated_loop"]
+
+P = ParamSpec("P")
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
@@ -26,6 +30,10 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         """Return when everything that can run without time passing has run."""
         self._idle = self.create_future()
         await self._idle
+
+    def spend(self, seconds: float) -> None:
+        """Move the clock as a callback does that takes so long."""
+        self._now += seconds
 
     def sleep_through(self, seconds: float | None) -> None:
         """Stand in for a sleep of the loop; None is one without end."""
@@ -48,3 +56,30 @@ class _Selector(selectors.SelectSelector):
         if not ready and timeout != 0:
             self._loop.sleep_through(timeout)
         return ready
+
+
+def simulated(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Run a test in a simulated loop of its own, in which nothing may be left or go wrong unseen."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        loop = SimulatedLoop()
+        try:
+            loop.run_until_complete(test(*args, **kwargs))
+            left = asyncio.all_tasks(loop)
+            assert not left, left
+            assert not loop.faults, loop.faults
+        finally:
+            for task in asyncio.all_tasks(loop):
+                task.cancel()
+            loop.run_until_complete(loop.settle())
+            loop.close()
+
+    return run
+
+
+def simulated_loop() -> SimulatedLoop:
+    """Return the loop a simulated test runs in."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimulatedLoop)
+    return loop

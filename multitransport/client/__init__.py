@@ -34,8 +34,7 @@ def connect(
     cookies: Mapping[str, str] | None = None,
     connect_seconds: float = 20.0,
 ) -> Client:
-    """Return a client of the server under this URL, an ``http:`` or ``https:`` one with the prefix (``/realtime``) and
-    nothing after it.
+    """Return a client of the server under this URL: ``http`` or ``https``, with the prefix and nothing after it.
 
     ``transports`` are those it may use, the best first. ``auth`` is any JSON value, for the application's connect
     check. Enter the client with ``async with``. Raises ConfigurationError where the extra ``multitransport[client]``
@@ -77,9 +76,7 @@ def choose(connectors: Mapping[str, Connector], transports: Sequence[str]) -> di
 def request_headers(
     origin: str, headers: Mapping[str, str] | None, cookies: Mapping[str, str] | None
 ) -> list[tuple[str, str]]:
-    """Return what every request brings: the caller's own, and with cookies the Origin without which a server must not
-    trust them.
-    """
+    """Return the headers of every request. Cookies come with an Origin, without which the server trusts none."""
     sent = dict(headers or {})
     if cookies:
         sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())

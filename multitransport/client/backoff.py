@@ -10,17 +10,13 @@ __all__ = ["Backoff", "Pace"]
 
 
 class Backoff:
-    """Full jitter: each pause is drawn evenly between nothing and a bound that doubles, so that no two clients keep
-    step.
-    """
+    """Full jitter: each pause is drawn evenly up to a bound that doubles, so that no two clients keep step."""
 
     def __init__(self) -> None:
         self._failures = 0
 
     def next_seconds(self, chance: float, retry_after_seconds: float | None = None) -> float:
-        """Return the next pause. ``chance`` is in [0, 1); what the server asked for is the least, since it spread that
-        itself.
-        """
+        """Return the next pause, at least as long as the server asked for. ``chance`` is in [0, 1)."""
         bound = min(BACKOFF_CAP_SECONDS, BACKOFF_BASE_SECONDS * 2.0 ** min(self._failures, 32))
         self._failures += 1
         return max(chance * bound, retry_after_seconds or 0.0)

@@ -52,9 +52,7 @@ class Connector(Protocol):
 
     name: str
     polls: bool
-    """It attaches anew for each message, so it is confirmed by its first welcome, and has to rest while another is
-    tried.
-    """
+    """Whether it attaches anew for each message: its welcome confirms it, and it rests while another is tried."""
 
     async def open(self, greeting: Greeting) -> Carrier:
         """Connect and say hello. Raises TransportLost."""

@@ -158,8 +158,7 @@ class Client:
         return self._session.position(room)
 
     async def use(self, *transports: str) -> None:
-        """Use only these transports from now on, in this order, and move to the first while the present one still
-        carries the session.
+        """Use only these transports from now on, in this order, and move to the first without letting go between.
 
         Raises TimedOut, with everything as before, where the first does not come about; ValueError for one the
         client does not have.
@@ -172,9 +171,7 @@ class Client:
             await self._attached(self._running)
 
     async def cut(self) -> None:
-        """Drop the transport without a word, as a broken network does, and return when the client has noticed. It
-        connects again by itself.
-        """
+        """Drop the transport as a broken network does, and return when that is noticed. It connects again by itself."""
         await self._connection.cut()
 
     async def close(self) -> None:

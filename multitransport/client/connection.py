@@ -1,6 +1,4 @@
-"""Keeps a session attached: one attempt after another, and from one transport to another without letting go of the
-first.
-"""
+"""Keeps a session attached: attempt after attempt, and from one transport to another without letting go between."""
 
 from __future__ import annotations
 
@@ -60,20 +58,18 @@ class Connection:
             await asyncio.wait({self.attachment.task})
 
     async def use(self, transports: Sequence[str]) -> None:
-        """Use only these from now on, the first for now, and return when it carries the session; at once where none
-        does yet.
+        """Use only these from now on, and return when the first carries the session; at once where none does yet.
 
         Raises TimedOut, with everything as before, where the first does not come about.
         """
-        if self.attachment is not None:
-            await asyncio.shield(self.attachment.welcomed)
-        if not self.attached.is_set():
+        attachment = self.attachment
+        welcomed = attachment is not None and await asyncio.shield(attachment.welcomed)
+        if attachment is None or not welcomed or attachment.task.done():
             self._fallback.use(transports, transports[0])
             self._disturbed.set()
             return
+        self._settle(moved=False)
         switched: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        if self._wanted is not None:
-            self._wanted[1].set_result(False)
         self._wanted = transports, switched
         self._disturbed.set()
         if not await switched:
@@ -124,9 +120,13 @@ class Connection:
         finally:
             self.attached.clear()
             await attachment.end()
-            if self._wanted is not None:
-                self._wanted[1].set_result(False)
-                self._wanted = None
+            self._settle(moved=False)
+
+    def _settle(self, *, moved: bool) -> None:
+        """Tell whoever asked for other transports what came of it."""
+        if self._wanted is not None and not self._wanted[1].done():
+            self._wanted[1].set_result(moved)
+        self._wanted = None
 
     def _attach(self, name: str) -> Attachment:
         return Attachment(self._session, self._connectors[name], self._deliver)
@@ -148,16 +148,16 @@ class Connection:
 
     async def _switch(self, former: Attachment) -> Attachment:
         """Try another transport while the present one goes on receiving; return the one that carries the session."""
-        transports, switched = self._wanted or (self._fallback.transports, None)
-        self._wanted = None
+        wanted = self._wanted
+        transports = self._fallback.transports if wanted is None else wanted[0]
+        if wanted is None:
+            self._fallback.upgrading()
         current = former if former.name == transports[0] else await self._move(former, transports[0])
         moved = current.name == transports[0]
         if moved:
             self._fallback.use(transports, transports[0])
-        if switched is None:
-            self._fallback.upgrade(moved)
-        elif not switched.done():
-            switched.set_result(moved)
+        if wanted is self._wanted:
+            self._settle(moved=moved)
         return current
 
     async def _move(self, former: Attachment, name: str) -> Attachment:

@@ -72,9 +72,9 @@ class Fallback:
         """How long to stay on a lesser transport before a better one is tried."""
         return min(UPGRADE_CAP_SECONDS, UPGRADE_BASE_SECONDS * 2.0 ** min(self._upgrades, 32))
 
-    def upgrade(self, moved: bool) -> None:
-        """Take in whether a better transport came about."""
-        self._upgrades = 0 if moved else self._upgrades + 1
+    def upgrading(self) -> None:
+        """Take note that a better one is being tried."""
+        self._upgrades += 1
 
     def after(self, ended: Ended) -> Step:
         """Take in how an attempt on ``choice`` ended and say what comes next."""
@@ -88,6 +88,8 @@ class Fallback:
             return Step.STOP
         if ended.seconds >= STABLE_SECONDS:
             self._tried = self._young_deaths = 0
+            if self._index == 0:
+                self._upgrades = 0
             return Step.AFTER_BACKOFF
         if ended.network or code in _NOT_BLAMED:
             return Step.AFTER_BACKOFF

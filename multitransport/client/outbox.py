@@ -113,9 +113,7 @@ class Outbox:
         return [pending for seq in covered if (pending := self.answered(seq)) is not None]
 
     def repeat_above(self, seq: int, attach: int) -> None:
-        """The server has taken seqs up to this one: put those above it that an older transport had back in front of the
-        queue.
-        """
+        """Put back in front what older transports had of the frames above this seq, the highest the server has."""
         if self._numbered:
             queued = {pending.seq for pending in self._queue if pending.seq}
             lost = [p for p in self._numbered.values() if p.seq > seq and p.attach < attach and p.seq not in queued]

@@ -53,8 +53,9 @@ class Hello(NamedTuple):
 
 
 class Session:
-    """One session, over any number of transports. ``nonce`` is 22 to 64 characters ``A-Z a-z 0-9 _ -`` with 128 random
-    bits.
+    """One session, over any number of transports.
+
+    ``nonce`` is 22 to 64 characters ``A-Z a-z 0-9 _ -`` with 128 random bits, ``auth`` is for the connect check.
     """
 
     def __init__(self, nonce: str, auth: Any = None) -> None:

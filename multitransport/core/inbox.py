@@ -56,7 +56,8 @@ class Inbox(msgspec.Struct):
     def commit(self, seq: int, outcome: Frame | None, max_bytes: int) -> None:
         """Note that a claimed seq is done, and keep its outcome if it has one."""
         if outcome is not None and seq > self.acked:
-            if len(text(outcome)) <= max_bytes:
+            kept = sum(len(text(each)) for each in self.outcomes.values())
+            if kept + len(text(outcome)) <= max_bytes:
                 self.outcomes[seq] = outcome
             else:
                 self.unkept = {seq, *(self.unkept or ())}

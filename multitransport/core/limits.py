@@ -25,8 +25,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     window: int = 64
     """Seqs of one session whose outcome the client has not acknowledged. Beyond: close ``bad_protocol``."""
 
-    max_outcome_bytes: int = 1 << 16
-    """One outcome kept for repetition. Beyond: it is sent once; its repeat is ``outcome_unknown``."""
+    max_outcome_bytes: int = 1 << 20
+    """Outcomes of one session kept for repetition, together. Beyond: one is sent once; its repeat is
+    ``outcome_unknown``.
+    """
 
     max_meta_bytes: int = 4096
     """What a session may say of itself in a room with presence. Beyond: ``invalid``."""

@@ -19,10 +19,6 @@ from multitransport.protocol.frames import encode
 __all__ = ["Attachment", "Batch", "Close"]
 
 
-# What is woken serves many: it must not inherit the context of whoever published.
-_NO_CONTEXT = Context()
-
-
 def _nothing() -> None:
     """Stand in where there is no connection to abort."""
 
@@ -129,7 +125,8 @@ class Attachment:
         self.news = True
         if not self._woken:
             self._woken = True
-            self._loop.call_soon(self.flush, context=_NO_CONTEXT)
+            # What is woken serves many: it must not inherit the context of whoever publishes.
+            self._loop.call_soon(self.flush, context=Context())
 
     def flush(self) -> None:
         """There is news: tell ``on_news`` now."""
@@ -145,7 +142,8 @@ class Attachment:
             self.wake()
 
     def repeat_ack(self) -> None:
-        """Have ``ack`` written though it has not moved."""
+        """Have ``ack`` written though it has not moved, behind whatever outcomes are there by then."""
+        self._control.pop("@ack", None)
         self._acked = -1
         self.wake()
 

@@ -21,10 +21,6 @@ _MAX_FLASHES = 64
 """Volatile publications that may gather before a flush."""
 
 
-# A flush serves all readers: it must not inherit the context of whoever published.
-_NO_CONTEXT = Context()
-
-
 class Feed:
     """Wakes a room's readers.
 
@@ -84,7 +80,8 @@ class Feed:
         elif self.cursors:
             # Once whoever publishes is done: what it publishes in one go leaves in one write.
             self._busy = True
-            self._loop.call_soon(self._flush, context=_NO_CONTEXT)
+            # A flush serves all readers: it must not inherit the context of whoever publishes.
+            self._loop.call_soon(self._flush, context=Context())
         else:
             self._offered, self._offered_bytes = self.log.top, self.log.written
 
@@ -119,7 +116,7 @@ class Feed:
         if pause < _SHORTEST_PAUSE_SECONDS:
             self._next()
         else:
-            self._loop.call_later(pause, self._next, context=_NO_CONTEXT)
+            self._loop.call_later(pause, self._next, context=Context())
 
     def _hand_out_flashes(self) -> None:
         volatile = Slice(self._flashes, 0)

@@ -15,7 +15,7 @@ __all__ = ["Hub"]
 
 
 class Hub:
-    """Joins readers to rooms. A room has a feed here as long as it has readers here."""
+    """Joins readers to rooms. A room that was opened has a feed here until a sweep finds it without readers."""
 
     def __init__(self, broker: Broker, loop: asyncio.AbstractEventLoop) -> None:
         self._broker = broker
@@ -49,15 +49,13 @@ class Hub:
         BrokerUnavailable.
         """
         log = await self._broker.subscribe(room, retention, position, history)
+        self._feed(log)
         return log, log.newest(history) if position is None else log.recover(position)
 
     def join(self, reader: Reader, log: Log, offset: int, max_rate: float | None = None) -> None:
         """Let the reader read the log after the offset, at most ``max_rate`` times a second."""
         self.leave(reader, log.room)
-        feed = self._feeds.get(log.room)
-        if feed is None:
-            feed = self._feeds[log.room] = Feed(log, self._loop)
-        feed.add(reader.add(log, offset), max_rate)
+        self._feed(log).add(reader.add(log, offset), max_rate)
 
     def leave(self, reader: Reader, room: str) -> None:
         """Take the reader out of a room."""
@@ -78,6 +76,12 @@ class Hub:
                 del self._feeds[room]
                 await self._broker.unsubscribe(room)
         await self._broker.sweep()
+
+    def _feed(self, log: Log) -> Feed:
+        feed = self._feeds.get(log.room)
+        if feed is None:
+            feed = self._feeds[log.room] = Feed(log, self._loop)
+        return feed
 
     def _advanced(self, room: str) -> None:
         feed = self._feeds.get(room)

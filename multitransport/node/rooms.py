@@ -45,7 +45,7 @@ class RoomTable:
         try:
             rules = [Rule(f"/{each.rule}", endpoint=index) for index, each in enumerate(declarations)]
             self._routes = Map(rules, strict_slashes=True, merge_slashes=False, redirect_defaults=False).bind("room")
-        except (ValueError, LookupError) as error:
+        except (ValueError, LookupError, TypeError, SyntaxError) as error:
             raise ConfigurationError(f"a room's rule is not one Werkzeug knows: {error}") from error
         self._declarations = declarations
         self._resolve = lru_cache(_RESOLVED)(self._match)
@@ -63,20 +63,20 @@ class RoomTable:
         """Return the room of this name. Raises Refuse with ``bad_room`` or ``unknown_room``."""
         if fault := name_fault(name):
             raise Refuse(ErrorCode.BAD_ROOM, fault)
-        room = self._resolve(name)
-        if isinstance(room, Refuse):
-            raise room
-        return room
+        found = self._resolve(name)
+        if isinstance(found, Room):
+            return found
+        raise Refuse(*found)
 
-    def _match(self, name: str) -> Room | Refuse:
-        unknown = Refuse(ErrorCode.UNKNOWN_ROOM, f"no room is declared that {name!r} fits")
+    def _match(self, name: str) -> Room | tuple[ErrorCode, str]:
+        # A fault is kept as words: an exception raised again and again would keep the frames of each time.
         try:
             index, values = self._routes.match(f"/{name}")
             built = unquote(self._routes.build(index, dict(values)))
         except RequestRedirect:
-            return Refuse(ErrorCode.BAD_ROOM, f"{name!r} is another spelling of a room")
+            return ErrorCode.BAD_ROOM, f"{name!r} is another spelling of a room"
         except (HTTPException, BuildError):
-            return unknown
+            return ErrorCode.UNKNOWN_ROOM, f"no room is declared that {name!r} fits"
         if built != f"/{name}":
-            return Refuse(ErrorCode.BAD_ROOM, f"{name!r} is another spelling of {built[1:]!r}")
+            return ErrorCode.BAD_ROOM, f"{name!r} is another spelling of {built[1:]!r}"
         return Room(name, self._declarations[index], dict(values))

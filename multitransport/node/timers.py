@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from multitransport.core.wheel import Entry, Wheel
 
 __all__ = ["Timers"]
+
+
+logger = logging.getLogger("multitransport")
 
 
 class Timers:
@@ -41,6 +45,13 @@ class Timers:
         self._handle = None
         try:
             for callback in self._wheel.due(self._loop.time()):
-                callback()
+                self._call(callback)
         finally:
             self._arm(self._wheel.next_at())
+
+    @staticmethod
+    def _call(callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except Exception:
+            logger.exception("what a timer called has failed")

@@ -1,6 +1,4 @@
-"""What a meddling HTTP proxy does to the bytes: just enough parsing to hold a response body back and to spot a
-WebSocket handshake.
-"""
+"""What a meddling HTTP proxy does to the bytes: as little parsing as holds a body back and spots a WebSocket."""
 
 from __future__ import annotations
 

@@ -93,9 +93,7 @@ class FaultProxy:
         return len(links)
 
     def cut_after(self, count: int, direction: Direction = "down") -> None:
-        """Reset, once, the connection that passes the ``count``-th byte from now in this direction, right behind that
-        byte.
-        """
+        """Reset, once, the connection that passes the ``count``-th byte from now in this direction, right behind it."""
         self._budget[direction] = count
 
     def half_close(self, direction: Direction = "down") -> None:
@@ -106,9 +104,7 @@ class FaultProxy:
     # For the links
 
     def grant(self, data: bytes, direction: Direction) -> tuple[bytes, bool]:
-        """Count bytes that are about to pass; return those that may, and whether the connection is to be reset behind
-        them.
-        """
+        """Count bytes about to pass; return those that may, and whether to reset the connection behind them."""
         left = self._budget.get(direction)
         cut = left is not None and len(data) >= left
         if left is not None:

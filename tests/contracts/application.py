@@ -77,6 +77,8 @@ class Application:
             client.user_id = session.get("user") or request.headers.get("Authorization", "").removeprefix("Bearer ")
             if auth == "refuse me":
                 raise Refuse("not_today", "come back tomorrow")
+            if auth == "break":
+                raise RuntimeError("the connect check")
             self.connected.append((client.user_id, client.resumed))
 
         @rt.on_disconnect
@@ -93,6 +95,8 @@ class Application:
         async def on_publish(client: Session, event: str, data: Any, name: str) -> None:
             if data == "forbidden":
                 raise Refuse("bad_words", "not here")
+            if data == "break":
+                raise RuntimeError("the check of a publication")
 
         @rt.room("log/<name>", history=3, on_publish=on_publish)
         async def log(client: Session, name: str) -> None:

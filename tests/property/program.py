@@ -61,6 +61,7 @@ class Program:
         self.wanted: set[str] = set()
         self.have: dict[str, Position] = {}
         self.carried: str | None = None
+        self.parted = False
 
     # What it does
 
@@ -82,6 +83,10 @@ class Program:
         self.session.leave(self._ticket("leave"), room)
         self.wanted.discard(room)
         self.have.pop(room, None)
+
+    def part(self) -> None:
+        self.session.bye()
+        self.parted = True
 
     def _ticket(self, kind: str) -> int:
         self.tickets += 1

@@ -12,7 +12,7 @@ from multitransport.transports.app import TransportApp
 
 __all__ = ["Wire"]
 
-_BUFFERED = 6
+_BUFFERED = 2
 """Events under way to the client before the server has to wait, as it would on a socket."""
 
 

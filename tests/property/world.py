@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from multitransport.brokers.memory import MemoryBroker
@@ -17,12 +16,12 @@ from multitransport.client.stream import EventStreamDecoder
 from multitransport.core.log import Log
 from multitransport.errors import Refuse
 from multitransport.node.declarations import Declarations
-from multitransport.node.host import Scope
 from multitransport.node.node import Node
 from multitransport.node.session import Session
 from multitransport.node.settings import Settings
 from multitransport.protocol.codes import CloseCode
 from multitransport.transports.app import TransportApp
+from tests.bare_host import BareHost
 from tests.property.program import Program, Record
 from tests.property.wire import Wire
 
@@ -49,26 +48,7 @@ _HARMLESS = {
     CloseCode.STALE_ATTACH,
     CloseCode.TOO_SLOW,
     CloseCode.SUPERSEDED,
-    CloseCode.BYE,
 }
-
-
-class BareHost:
-    """A framework without contexts."""
-
-    @asynccontextmanager
-    async def request_context(self, scope: Scope) -> AsyncIterator[None]:
-        yield
-
-    @asynccontextmanager
-    async def app_context(self) -> AsyncIterator[None]:
-        yield
-
-    def ensure_async(self, function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-        return function
-
-    def refusal(self, error: BaseException) -> Refuse | None:
-        return None
 
 
 class World:
@@ -287,7 +267,8 @@ class Line:
         if not self.open:
             return
         self.closed = closed
-        assert closed.code in {0, *_HARMLESS}, f"{self.kind} was closed with {closed}"
+        harmless = _HARMLESS | ({CloseCode.BYE} if self._program.parted else set())
+        assert closed.code in {0, *harmless}, f"{self.kind} was closed with {closed}"
         if closed.code == CloseCode.SUPERSEDED:
             assert self.attach < self._program.session.attach, "superseded by nobody"
         for wire in self.wires:

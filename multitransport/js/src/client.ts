@@ -80,17 +80,18 @@ export class PageClient implements Client {
   #submit<Reply>(kind: "send" | "publish", parts: unknown[], timeoutMs?: number): Promise<Reply> {
     return new Promise((resolve, reject) => {
       let timer: ReturnType<typeof setTimeout> | undefined;
-      const takeBack = this.#connection.session.submit(kind, parts, (error, reply) => {
-        clearTimeout(timer);
-        if (error) reject(error);
-        else resolve(reply as Reply);
-      });
+      let takeBack = () => {};
       if (timeoutMs !== undefined) {
         timer = setTimeout(() => {
           takeBack();
           reject(new RequestError("timed_out", `no answer within ${timeoutMs} ms`));
         }, timeoutMs);
       }
+      takeBack = this.#connection.session.submit(kind, parts, (error, reply) => {
+        clearTimeout(timer);
+        if (error) reject(error);
+        else resolve(reply as Reply);
+      });
       this.#connection.pump();
     });
   }

@@ -99,6 +99,7 @@ export class Connection implements AttemptOwner {
   networkChanged(): void {
     this.#trials = this.#trials.filter(({ outcome }) => outcome === "refused");
     this.#remembered = null;
+    this.#planUpgrade();
     this.wake();
   }
 
@@ -121,15 +122,18 @@ export class Connection implements AttemptOwner {
   /** The page sleeps in a cache and may come back: let go of the line, keep the session. */
   suspend(): void {
     this.#suspended = true;
+    clearTimeout(this.#timer);
     for (const attempt of this.#attempts) this.#end(attempt);
-    this.#tell({ state: "offline" });
+    this.#tell({ state: "offline", transport: null, retryInMs: null });
   }
 
-  /** Tell the server that the session is over, if that is still possible. */
+  /** Send what there is to send and that the session is over, if that is still possible. */
   bye(): void {
     const current = this.#current;
-    if (current?.name === "websocket") current.transport?.send(['["bye"]']);
-    else if (current) farewell(`${this.base}send`, `${current.sendHello()}\n["bye"]`);
+    if (!current) return;
+    const lines = [...this.session.outgoing(), '["bye"]'];
+    if (current.name === "websocket") current.transport?.send(lines);
+    else farewell(`${this.base}send`, [current.sendHello(), ...lines].join("\n"));
   }
 
   close(code: number | null, reason: string, error = new RequestError("closed", reason)): void {
@@ -179,8 +183,9 @@ export class Connection implements AttemptOwner {
   #open(name: TransportName, slow: Attempt | null = null): void {
     const wait = this.#backoff.admit(Date.now());
     if (wait) {
+      const current = this.#current;
       clearTimeout(this.#timer);
-      this.#timer = setTimeout(() => this.#open(name, slow), wait);
+      this.#timer = setTimeout(() => current === this.#current && this.#open(name, slow), wait);
       return;
     }
     const attempt = new Attempt(name, slow, this);
@@ -198,7 +203,12 @@ export class Connection implements AttemptOwner {
       reportError(error);
       return this.#end(attempt);
     }
-    if (!attempt.ending) attempt.transport = this.openers[attempt.name](this.base, attempt);
+    try {
+      if (!attempt.ending) attempt.transport = this.openers[attempt.name](this.base, attempt);
+    } catch {
+      // The browser does not even begin, as where the page's policy forbids it.
+      this.#end(attempt, "failed");
+    }
   }
 
   hello(attempt: Attempt, wait?: number): Hello {

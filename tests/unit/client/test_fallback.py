@@ -93,12 +93,14 @@ def test_it_begins_with_the_one_it_is_told_to_use() -> None:
     assert (fallback.after(BLOCKED), fallback.choice) == (Step.AT_ONCE, "sse")
 
 
-def test_a_better_transport_is_tried_less_and_less_often_until_it_comes_about() -> None:
+def test_a_better_transport_is_tried_less_and_less_often_until_it_has_proved_good() -> None:
     fallback, waits = Fallback(ALL), []
     for _ in range(8):
         waits.append(fallback.upgrade_seconds)
-        fallback.upgrade(moved=False)
+        fallback.upgrading()
     assert waits[:3] == [UPGRADE_BASE_SECONDS, 2 * UPGRADE_BASE_SECONDS, 4 * UPGRADE_BASE_SECONDS]
     assert waits[-1] == UPGRADE_CAP_SECONDS
-    fallback.upgrade(moved=True)
+    fallback.after(YOUNG)
+    assert fallback.upgrade_seconds == UPGRADE_CAP_SECONDS
+    fallback.after(OLD)
     assert fallback.upgrade_seconds == UPGRADE_BASE_SECONDS

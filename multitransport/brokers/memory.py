@@ -51,7 +51,7 @@ class MemoryBroker:
     async def publish(self, room: str, draft: Draft, retention: Retention) -> Position:
         """See Broker."""
         log = self._log(room, retention)
-        offset = log.append(draft, self._clock())
+        offset = log.append(draft, self._clock()).offset
         self._advanced(room)
         return Position(log.epoch, offset)
 

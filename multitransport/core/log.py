@@ -55,7 +55,7 @@ class Log:
         self.base = self.top = 0
         self.size = self.written = 0
         self._publications: dict[int, Publication] = {}
-        self._by_id: dict[str, int] = {}
+        self._by_id: dict[str, Publication] = {}
         self._slices: dict[tuple[int, int], Slice] = {}
 
     def __len__(self) -> int:
@@ -66,17 +66,17 @@ class Log:
         """The position of a reader that has everything."""
         return Position(self.epoch, self.top)
 
-    def append(self, draft: Draft, now: float) -> int:
-        """Add a publication, drop what the retention no longer keeps, and return the offset.
+    def append(self, draft: Draft, now: float) -> Publication:
+        """Add a publication, drop what the retention no longer keeps, and return it.
 
         One with the id of a publication that is still kept is that publication: nothing is added.
         """
-        if draft.id is not None and (known := self._by_id.get(draft.id)) is not None:
+        if (known := self._known(draft)) is not None:
             return known
-        offset = self.top + 1
-        self._add(Publication(offset, draft, publish_frame(self.room, offset, draft), now))
+        publication = self._publication(draft, now)
+        self._add(publication)
         self.trim(now)
-        return offset
+        return publication
 
     def trim(self, now: float) -> None:
         """Drop what the retention no longer keeps at this time."""
@@ -108,6 +108,13 @@ class Log:
             return Recovery(self.base, False, self.base - position.offset)
         return Recovery(position.offset, True, None)
 
+    def _known(self, draft: Draft) -> Publication | None:
+        return None if draft.id is None else self._by_id.get(draft.id)
+
+    def _publication(self, draft: Draft, now: float) -> Publication:
+        offset = self.top + 1
+        return Publication(offset, draft, publish_frame(self.room, offset, draft), now)
+
     def _collect(self, after: int, limit_bytes: int) -> Slice:
         publications = []
         offset = after
@@ -124,7 +131,7 @@ class Log:
         self.written += publication.size
         self._publications[publication.offset] = publication
         if publication.draft.id is not None:
-            self._by_id[publication.draft.id] = publication.offset
+            self._by_id[publication.draft.id] = publication
         self._slices.clear()
 
     def _drop(self, publication: Publication) -> None:

@@ -41,9 +41,24 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
     at: float
 
     @property
+    def event(self) -> str:
+        """Its event."""
+        return self.draft.event
+
+    @property
+    def data(self) -> bytes:
+        """Its data, as JSON or as bytes."""
+        return self.draft.data
+
+    @property
+    def frame(self) -> bytes:
+        """Its frame as text."""
+        return text(self.encoded)
+
+    @property
     def size(self) -> int:
         """The bytes of its frame as text."""
-        return len(text(self.encoded))
+        return len(self.frame)
 
 
 def publish_frame(room: str, offset: int | None, draft: Draft) -> Frame:
@@ -75,7 +90,7 @@ class Slice:
         self.publications = publications
         self.last = last
         self.tail = tail
-        frames = [text(publication.encoded) for publication in publications]
+        frames = [publication.frame for publication in publications]
         self.frames = b"\n".join(frames if tail is None else [*frames, tail])
         self.size = len(self.frames)
         self.excluded = {each.draft.exclude for each in publications if each.draft.exclude is not None}

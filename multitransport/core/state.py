@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from multitransport.core.log import Log, Recovery, Retention
-from multitransport.core.publication import Draft, Publication, Slice, at_frame, publish_frame
+from multitransport.core.publication import Draft, Publication, Slice, at_frame
 from multitransport.errors import RoomFull
 from multitransport.protocol.position import Position
 
@@ -25,18 +25,17 @@ class StateLog(Log):
         self._keys: dict[str, Publication] = {}
         self._deleted: dict[int, Publication] = {}
 
-    def append(self, draft: Draft, now: float) -> int:
-        """Put a publication in the place of the one with its key, and return the offset.
+    def append(self, draft: Draft, now: float) -> Publication:
+        """Put a publication in the place of the one with its key, and return it.
 
         Raises RoomFull where there are as many keys, or bytes, as the retention allows; ValueError without a key.
         """
         if draft.key is None:
             raise ValueError(f"{self.room!r} is a state room: a publication needs a key")
-        if draft.id is not None and (known := self._by_id.get(draft.id)) is not None:
+        if (known := self._known(draft)) is not None:
             return known
         self.trim(now)
-        offset = self.top + 1
-        publication = Publication(offset, draft, publish_frame(self.room, offset, draft), now)
+        publication = self._publication(draft, now)
         former = self._keys.get(draft.key)
         if not draft.deleted:
             self._make_room(publication.size, former)
@@ -45,8 +44,8 @@ class StateLog(Log):
         self._add(publication)
         self._keys[draft.key] = publication
         if draft.deleted:
-            self._deleted[offset] = publication
-        return offset
+            self._deleted[publication.offset] = publication
+        return publication
 
     def trim(self, now: float) -> None:
         """Forget deletions that are older than the retention."""

@@ -154,7 +154,7 @@ class Throttle:
         if self._loop.time() >= due_at:
             self._flush()
         else:
-            self._handle = self._loop.call_at(due_at, self._flush, context=_NO_CONTEXT)
+            self._handle = self._loop.call_at(due_at, self._flush, context=Context())
 
     def cancel(self) -> None:
         """Flush no more."""

@@ -8,6 +8,7 @@ import pytest
 from multitransport.brokers.base import TooManyRooms
 from multitransport.brokers.memory import MemoryBroker
 from multitransport.core.log import Retention
+from multitransport.core.publication import Draft
 from multitransport.errors import BrokerUnavailable
 from multitransport.testing.clock import FakeClock
 
@@ -21,18 +22,18 @@ def broker_of(clock: FakeClock, *, max_rooms: int = 1000, idle_seconds: float = 
 
 
 async def epoch_of(broker: MemoryBroker) -> str:
-    return (await broker.publish("a", "e", b"1", BRIEF)).epoch
+    return (await broker.publish("a", Draft("e", b"1"), BRIEF)).epoch
 
 
 async def test_as_many_rooms_are_kept_as_it_may() -> None:
     broker = broker_of(FakeClock(), max_rooms=2)
-    await broker.publish("a", "e", b"1", KEEP)
+    await broker.publish("a", Draft("e", b"1"), KEEP)
     await broker.subscribe("b", KEEP)
     with pytest.raises(TooManyRooms):
-        await broker.publish("c", "e", b"1", KEEP)
+        await broker.publish("c", Draft("e", b"1"), KEEP)
     with pytest.raises(BrokerUnavailable, match="2 rooms"):
         await broker.subscribe("c", KEEP)
-    assert (await broker.publish("b", "e", b"1", KEEP)).offset == 1
+    assert (await broker.publish("b", Draft("e", b"1"), KEEP)).offset == 1
 
 
 async def test_the_log_that_is_kept_is_the_one_that_is_read() -> None:
@@ -88,16 +89,16 @@ async def test_a_room_let_go_of_is_kept_for_its_time_from_then_on() -> None:
 async def test_a_dropped_room_makes_room() -> None:
     clock = FakeClock()
     broker = broker_of(clock, max_rooms=1)
-    await broker.publish("a", "e", b"1", BRIEF)
+    await broker.publish("a", Draft("e", b"1"), BRIEF)
     clock.advance(20.0)
     await broker.sweep()
-    assert (await broker.publish("b", "e", b"1", KEEP)).offset == 1
+    assert (await broker.publish("b", Draft("e", b"1"), KEEP)).offset == 1
 
 
 async def test_a_sweep_of_many_rooms_lets_others_run() -> None:
     broker = broker_of(FakeClock(), max_rooms=10_000)
     for n in range(2000):
-        await broker.publish(f"room {n}", "e", b"1", KEEP)
+        await broker.publish(f"room {n}", Draft("e", b"1"), KEEP)
     ran = 0
     sweeping = asyncio.create_task(broker.sweep())
     while not sweeping.done():
@@ -110,23 +111,23 @@ async def test_rooms_can_come_while_others_are_swept() -> None:
     clock = FakeClock()
     broker = broker_of(clock, max_rooms=10_000)
     for n in range(1000):
-        await broker.publish(f"room {n}", "e", b"1", BRIEF)
+        await broker.publish(f"room {n}", Draft("e", b"1"), BRIEF)
     clock.advance(20.0)
     sweeping = asyncio.create_task(broker.sweep())
     await asyncio.sleep(0)
-    await broker.publish("new", "e", b"1", BRIEF)
-    await broker.publish("room 999", "e", b"1", BRIEF)
+    await broker.publish("new", Draft("e", b"1"), BRIEF)
+    await broker.publish("room 999", Draft("e", b"1"), BRIEF)
     await sweeping
-    assert (await broker.publish("new", "e", b"2", BRIEF)).offset == 2
-    assert (await broker.publish("room 999", "e", b"2", BRIEF)).offset == 3
+    assert (await broker.publish("new", Draft("e", b"2"), BRIEF)).offset == 2
+    assert (await broker.publish("room 999", Draft("e", b"2"), BRIEF)).offset == 3
 
 
 async def test_a_node_that_has_not_started_is_told_nothing() -> None:
     broker = broker_of(FakeClock())
     told: list[str] = []
-    await broker.publish("a", "e", b"1", KEEP)
-    await broker.start(told.append)
-    await broker.publish("b", "e", b"1", KEEP)
+    await broker.publish("a", Draft("e", b"1"), KEEP)
+    await broker.start(told.append, lambda *_: None)
+    await broker.publish("b", Draft("e", b"1"), KEEP)
     await broker.stop()
-    await broker.publish("c", "e", b"1", KEEP)
+    await broker.publish("c", Draft("e", b"1"), KEEP)
     assert told == ["b"]

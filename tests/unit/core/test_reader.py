@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multitransport.core.log import Log, Retention, Slice
+from multitransport.core.publication import Draft
 from multitransport.core.reader import Gap, Reader
 from multitransport.protocol.position import Position
 
@@ -12,6 +13,8 @@ ENOUGH = 1 << 20
 
 
 class Owner:
+    session_id = "reader"
+
     """Counts how often it is told."""
 
     def __init__(self) -> None:

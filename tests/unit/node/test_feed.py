@@ -8,6 +8,7 @@ import pytest
 
 from multitransport.brokers.memory import MemoryBroker
 from multitransport.core.log import Log, Retention, Slice
+from multitransport.core.publication import Draft
 from multitransport.core.reader import Gap, Reader
 from multitransport.node.feed import Feed
 from multitransport.node.hub import Hub
@@ -24,6 +25,7 @@ class Listener:
         self.start = self.loop.time()
         self.cost_seconds = cost_seconds
         self.reads = reads
+        self.session_id = "listener"
         self.reader = Reader(self)
         self.read: list[tuple[float, int]] = []
         self.lost = 0
@@ -36,7 +38,7 @@ class Listener:
         self.loop.spend(self.cost_seconds)
         for item in self.reader.take(ENOUGH) if self.reads else ():
             if isinstance(item, Gap):
-                self.lost += item.lost
+                self.lost += item.lost or 0
             else:
                 self.read.append((at, len(item.publications)))
 
@@ -51,7 +53,7 @@ class Room:
             self.feed.cursors.add(listener.reader.add(self.log, 0))
 
     def publish(self, size: int = 1) -> None:
-        self.log.append("e", b"1" * size, simulated_loop().time())
+        self.log.append(Draft("e", b"1" * size), simulated_loop().time())
         self.feed.advanced()
 
 
@@ -224,7 +226,7 @@ async def test_through_the_hub_a_publisher_is_held_too() -> None:
     log, recovery = await hub.open("r", few, None, 0)
     hub.join(listener.reader, log, recovery.offset)
     for _ in range(100):
-        await hub.publish("r", "e", b"1", few)
+        await hub.publish("r", Draft("e", b"1"), few)
     await asyncio.sleep(1)
     assert (listener.lost, sum(count for _, count in listener.read)) == (0, 100)
 

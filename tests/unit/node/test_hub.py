@@ -4,6 +4,7 @@ import itertools
 
 from multitransport.brokers.memory import MemoryBroker
 from multitransport.core.log import Retention
+from multitransport.core.publication import Draft
 from multitransport.core.reader import Reader
 from multitransport.node.hub import Hub
 from multitransport.protocol.position import Position
@@ -32,7 +33,7 @@ class House:
         self.hub = Hub(broker, simulated_loop())
 
     async def publish(self) -> Position:
-        return await self.hub.publish("r", "e", b"1", BRIEF)
+        return await self.hub.publish("r", Draft("e", b"1"), BRIEF)
 
     async def time_passes(self) -> None:
         await self.hub.sweep()

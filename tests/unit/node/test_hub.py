@@ -16,6 +16,8 @@ ENOUGH = 1 << 20
 
 
 class Owner:
+    session_id = "nobody"
+
     def wake(self) -> None:
         """Nobody waits for it."""
 

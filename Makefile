@@ -4,7 +4,6 @@
 
 PORT ?= 8000
 PYTEST_ARGS ?=
-export CHROMIUM
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -24,5 +24,5 @@ export async function exchange(url: string, body: string, signal: AbortSignal, l
 
 /** POST frames though the page may be gone before they are out; whether they arrive is not told. */
 export function farewell(url: string, body: string): void {
-  navigator.sendBeacon(url, new Blob([body], { type: TYPE }));
+  navigator.sendBeacon?.(url, new Blob([body], { type: TYPE }));
 }

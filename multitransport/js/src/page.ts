@@ -3,22 +3,20 @@ import type { Connection } from "./connection";
 /** Away for longer than this, a page looks whether its line is still alive. */
 const AWAY_MS = 5_000;
 
-/** Let the connection know what happens to the page it lives in. */
+/** Let the connection know what happens to the page it lives in, as long as it lives. */
 export function followPage(connection: Connection): void {
-  addEventListener("online", () => connection.networkChanged());
-  addEventListener("offline", () => connection.probe());
+  const { signal } = connection.over;
+  const wake = () => connection.wake();
+  addEventListener("online", () => connection.networkChanged(), { signal });
+  addEventListener("offline", () => connection.probe(), { signal });
   if (typeof document === "undefined") return;
   let hiddenMs = Infinity;
-  document.addEventListener("visibilitychange", () => {
+  const seen = () => {
     if (document.visibilityState === "hidden") hiddenMs = Date.now();
-    else if (Date.now() - hiddenMs > AWAY_MS) connection.wake();
-  });
-  document.addEventListener("resume", () => connection.wake());
-  addEventListener("pageshow", ({ persisted }) => {
-    if (persisted) connection.wake();
-  });
-  addEventListener("pagehide", ({ persisted }) => {
-    if (persisted) connection.suspend();
-    else connection.bye();
-  });
+    else if (Date.now() - hiddenMs > AWAY_MS) wake();
+  };
+  document.addEventListener("visibilitychange", seen, { signal });
+  document.addEventListener("resume", wake, { signal });
+  addEventListener("pageshow", ({ persisted }) => persisted && wake(), { signal });
+  addEventListener("pagehide", ({ persisted }) => (persisted ? connection.suspend() : connection.bye()), { signal });
 }

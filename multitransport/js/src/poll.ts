@@ -5,6 +5,8 @@ import type { Opener } from "./transport";
 /** How long a poll may be held. */
 export const HOLD_SECONDS = 25;
 const ANSWER_MS = 10_000;
+/** The least time from one poll to the next; a busy room fills each with more instead. */
+const PACE_MS = 50;
 
 export const openPoll: Opener = (base, link) => {
   const abort = new AbortController();
@@ -13,6 +15,7 @@ export const openPoll: Opener = (base, link) => {
   const poll = async () => {
     // The first answer comes at once, so that the session is known to be carried.
     for (let wait = 0; !abort.signal.aborted; wait = held?.signal.aborted ? 0 : HOLD_SECONDS) {
+      const beganMs = Date.now();
       held = new AbortController();
       const stop = () => held?.abort();
       abort.signal.addEventListener("abort", stop, { once: true });
@@ -24,6 +27,8 @@ export const openPoll: Opener = (base, link) => {
         if (!held.signal.aborted) throw error;
       }
       abort.signal.removeEventListener("abort", stop);
+      const early = beganMs + PACE_MS - Date.now();
+      if (early > 0) await new Promise((resolve) => setTimeout(resolve, early));
     }
   };
   void poll().catch(() => link.ended());

@@ -528,6 +528,7 @@ test("the waits get short again only after a transport has lasted", async () => 
   while (opened.at(-1)?.closed) await pass(100);
   last("websocket").prove();
   await pass(11_000);
+  page.onLine = false;
   last("websocket").link.ended();
   assert.equal(connection.status.attempt, 1);
 });

@@ -4,7 +4,8 @@ import { test } from "node:test";
 import type { Position } from "../src/api";
 import { RequestError } from "../src/errors";
 import { decode, type ServerFrame, type Welcome } from "../src/frames";
-import { Session, type Hello, type RoomObserver } from "../src/session";
+import type { RoomObserver } from "../src/rooms";
+import { Session, type Hello } from "../src/session";
 
 const NONCE = "N".repeat(22);
 const WELCOME: Welcome = {

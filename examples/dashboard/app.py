@@ -94,9 +94,12 @@ async def publish_readings() -> None:
             with contextlib.suppress(asyncio.QueueEmpty):
                 reading["p"] = tables.get_nowait()
             await rt.publish(READINGS, "reading", reading)
-            # After a pause of the whole machine the readings go on from now instead of catching up in a burst.
-            due = max(due + INTERVAL_SECONDS, clock())
-            await asyncio.sleep(due - clock())
+            now = clock()
+            due += INTERVAL_SECONDS
+            if due <= now:
+                # After a pause of the whole machine the readings go on from now instead of catching up in a burst.
+                due = now + INTERVAL_SECONDS
+            await asyncio.sleep(due - now)
 
 
 @app.while_serving

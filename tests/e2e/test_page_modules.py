@@ -71,8 +71,11 @@ async def test_history_keeps_five_minutes_and_folds_them_alike_as_they_move(blan
     assert all(shared[time] == pytest.approx(again[time]) for time in shared.keys() & again.keys() if time != times[0])
 
 
-async def test_a_hole_in_time_interrupts_the_line_and_a_clock_set_back_begins_anew(blank: Page) -> None:
+async def test_holes_in_time_repeated_times_and_a_clock_set_back(blank: Page) -> None:
     _, values = await blank.evaluate(FOLD, [[[1, 5.0], [1.1, 5.0], [9, 6.0]], 3000])
     assert values == [5, 5, None, 6]
+    times, values = await blank.evaluate(FOLD, [[[1, 5.0], [1, 6.0], [0.9, 7.0], [1.2, 8.0]], 3000])
+    assert values == [5, 6, 7, 8]
+    assert times == sorted(set(times))
     times, values = await blank.evaluate(FOLD, [[[100, 5.0], [50, 6.0], [50.1, 7.0]], 3000])
     assert (times, values) == ([50, 50.1], [6, 7])

@@ -20,7 +20,9 @@ export class History {
 
   /** Add a reading. Where time is missing before it the lines are interrupted rather than drawn across the hole. */
   add(seconds, values) {
-    if (seconds <= this.end) this.clear();
+    // A chart cannot draw time that stands still or runs backwards.
+    if (seconds <= this.end - HOLE_SECONDS) this.clear();
+    else if (seconds <= this.end) seconds = this.end + 0.001;
     if (seconds > this.end + HOLE_SECONDS) this.#append(this.end + 0.1, []);
     this.#append(seconds, values);
     while (this.columns[0][0] < seconds - SPAN_SECONDS) {
@@ -29,7 +31,7 @@ export class History {
     }
   }
 
-  /** Forget everything: the machine's clock was set back, and a chart cannot draw time that runs backwards. */
+  /** Forget everything, as when the machine's clock was set back. */
   clear() {
     for (const column of this.columns) column.length = 0;
   }

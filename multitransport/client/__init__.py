@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from multitransport.client.client import Client, Status
-from multitransport.client.events import Gap, Mode, Publication
+from multitransport.client.events import Gap, Publication
 from multitransport.client.feed import Feed
 from multitransport.client.limits import ATTEMPT_SECONDS, IDLE_CONNECTION_SECONDS
 from multitransport.client.presence import MemberChange
@@ -22,7 +22,7 @@ from multitransport.errors import ConfigurationError
 if TYPE_CHECKING:
     from multitransport.client.carrier import Connector
 
-__all__ = ["Client", "Feed", "Gap", "MemberChange", "Mode", "Publication", "Room", "Status", "connect"]
+__all__ = ["Client", "Feed", "Gap", "MemberChange", "Publication", "Room", "Status", "connect"]
 
 TRANSPORTS = ("websocket", "sse", "poll")
 

@@ -9,7 +9,9 @@ import { isFinal, type CloseOptions, type ServerFrame, type Welcome } from "./fr
 import { farewell } from "./http";
 import { Memory } from "./memory";
 import { HOLD_SECONDS } from "./poll";
+import type { Reader } from "./reader";
 import { Session, type Hello } from "./session";
+import { follow, INITIAL, type StatusChange } from "./status";
 import type { Openers } from "./transport";
 
 /** A transport that has not brought a welcome by then is slow: the next one is tried beside it. */
@@ -29,18 +31,8 @@ const MOST_TRIALS = 50;
 const nonce = (): string => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 export class Connection implements AttemptOwner {
-  readonly session = new Session(nonce());
-  status: Status = {
-    state: "connecting",
-    transport: null,
-    session: null,
-    attempt: 0,
-    retryInMs: null,
-    roundTripMs: null,
-    reconnects: 0,
-    code: null,
-    reason: "",
-  };
+  readonly session: Session;
+  status = INITIAL;
   readonly #attempts = new Set<Attempt>();
   readonly #backoff = new Backoff();
   readonly #memory: Memory;
@@ -61,7 +53,9 @@ export class Connection implements AttemptOwner {
     readonly openers: Openers,
     readonly options: Options,
     readonly changed: (status: Status) => void,
+    entered: (room: string) => Reader | null,
   ) {
+    this.session = new Session(nonce(), entered);
     this.#allowed = options.transports ?? ["websocket", "sse", "poll"];
     this.#memory = new Memory(base);
     this.#remembered = this.#memory.load(Date.now());
@@ -114,7 +108,7 @@ export class Connection implements AttemptOwner {
   suspend(): void {
     this.#suspended = true;
     for (const attempt of this.#attempts) this.#end(attempt);
-    this.#tell({ state: "offline" });
+    this.#tell({ state: "offline", transport: null });
   }
 
   /** Tell the server that the session is over, if that is still possible. */
@@ -151,8 +145,8 @@ export class Connection implements AttemptOwner {
     return { allowed: this.#allowed, trials: this.#trials, remembered: this.#remembered };
   }
 
-  #tell(change: Partial<Status>): void {
-    this.status = { ...this.status, attempt: this.#backoff.attempts, ...change };
+  #tell(change: StatusChange): void {
+    this.status = follow(this.status, { attempt: this.#backoff.attempts, ...change }, Date.now());
     this.changed(this.status);
   }
 
@@ -252,6 +246,7 @@ export class Connection implements AttemptOwner {
     this.#settleOn(attempt, (other) => other.attach > attempt.attach);
     this.#tell({
       state: "live",
+      catchingUp: this.status.state !== "live" && this.#welcomes > 0,
       transport: attempt.name,
       session: this.session.id,
       retryInMs: null,
@@ -278,7 +273,8 @@ export class Connection implements AttemptOwner {
   #answered(attempt: Attempt, sinceMs: number): void {
     const now = Date.now();
     attempt.pingedMs = 0;
-    if (sinceMs) this.#tell({ roundTripMs: now - sinceMs });
+    // It came behind what was missed.
+    if (sinceMs || this.status.catchingUp) this.#tell({ catchingUp: false, ...(sinceMs && { roundTripMs: now - sinceMs }) });
     if (attempt.provenMs) return;
     attempt.provenMs = now;
     this.#memory.save(attempt.name, now);

@@ -13,14 +13,16 @@ from urllib.parse import urlsplit, urlunsplit
 
 from multitransport.client.client import Client, Status
 from multitransport.client.events import Gap, Publication
+from multitransport.client.feed import Feed
 from multitransport.client.limits import IDLE_CONNECTION_SECONDS
+from multitransport.client.presence import MemberChange
 from multitransport.client.room import Room
 from multitransport.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from multitransport.client.carrier import Connector
 
-__all__ = ["Client", "Gap", "Publication", "Room", "Status", "connect"]
+__all__ = ["Client", "Feed", "Gap", "MemberChange", "Publication", "Room", "Status", "connect"]
 
 TRANSPORTS = ("websocket", "sse", "poll")
 

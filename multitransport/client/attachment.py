@@ -14,6 +14,9 @@ from multitransport.protocol.codes import CloseCode
 
 __all__ = ["Attachment"]
 
+_BINARY = "websocket"
+"""The transport that carries bytes as they are."""
+
 
 class Attachment:
     """Drives one transport in its ``task``, whose result says how the transport ended.
@@ -129,7 +132,7 @@ class Attachment:
             await self._work.wait()
             await self._working.wait()
             self._work.clear()
-            while (message := self._session.upstream(self._attach)) is not None:
+            while (message := self._session.upstream(self._attach, binary=self.name == _BINARY)) is not None:
                 if message is BYE:
                     # A further poll would begin a new session.
                     self.pause()

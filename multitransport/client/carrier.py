@@ -39,7 +39,10 @@ class Carrier(Protocol):
         ...
 
     async def send(self, message: bytes) -> bytes | None:
-        """Send a message, and return what the server answers in the same exchange, if the transport has such."""
+        """Send a message, and return what the server answers in the same exchange, if the transport has such.
+
+        The one named ``websocket`` also gets binary messages, which ``is_binary`` tells.
+        """
         ...
 
     async def close(self) -> None:

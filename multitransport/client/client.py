@@ -6,14 +6,17 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from types import TracebackType
-from typing import Any, Literal, Self
+from types import MappingProxyType, TracebackType
+from typing import Any, Literal, Self, TypeVar
 
+from multitransport.client.asks import Asks
 from multitransport.client.carrier import Connector
 from multitransport.client.connection import Connection, new_nonce
-from multitransport.client.events import Closed, Effect, Gap, Joined, Left, Outcome, Publication
+from multitransport.client.events import Asked, CaughtUp, Closed, Effect, Gap, Joined, Left, Outcome, Publication
+from multitransport.client.feed import Feed
 from multitransport.client.limits import BYE_SECONDS
 from multitransport.client.room import Room
+from multitransport.client.rooms import Rooms
 from multitransport.client.session import Session
 from multitransport.errors import ConnectionClosed, MultiTransportError, OutcomeUnknown, Refused, TimedOut
 from multitransport.protocol.codes import CloseCode
@@ -24,6 +27,9 @@ __all__ = ["Client", "Status"]
 _logger = logging.getLogger("multitransport.client")
 
 Status = Literal["connecting", "connected", "reconnecting", "closed"]
+
+Handler = TypeVar("Handler", bound=Callable[[Any], Any])
+RoomCallback = TypeVar("RoomCallback", bound=Callable[[Room], Any])
 
 
 class Client:
@@ -46,11 +52,12 @@ class Client:
         self._session = Session(new_nonce(), auth)
         self._connection = Connection(self._session, connectors, self._take)
         self._names = tuple(connectors)
+        self._rooms = Rooms(self)
+        self._asks = Asks(self._session, self._connection.wake)
         self._connect_seconds = connect_seconds
         self._release = release
         self._tickets = itertools.count(1)
         self._waiters: dict[int, asyncio.Future[Any]] = {}
-        self._rooms: dict[str, Room] = {}
         self._running: asyncio.Task[None] | None = None
         self._end: MultiTransportError | None = None
 
@@ -104,22 +111,64 @@ class Client:
         """How many transports carried the session after the first, be it after a cut or by a switch."""
         return max(0, self._connection.attachments - 1)
 
+    @property
+    def rooms(self) -> Mapping[str, Room]:
+        """The rooms the session is in or is joining, by name; also those the server has put it in."""
+        return MappingProxyType(self._rooms.by_name)
+
+    @property
+    def inbox(self) -> Feed:
+        """What the server publishes to this session, or to its user, alone: iterate over it."""
+        return self._rooms.inbox
+
     # What there is to do
 
-    def join(self, name: str, *, history: int | None = None, position: Position | None = None) -> Room:
+    def join(
+        self,
+        name: str,
+        *,
+        history: int | None = None,
+        position: Position | None = None,
+        max_rate: float | None = None,
+    ) -> Room:
         """Join a room: await the result to know it is joined, iterate over it for its publications.
 
-        A newcomer gets the latest ``history`` publications, by default as many as the room declares; after a
-        ``position`` kept from earlier everything that follows it. Joining a room the client is in gives the same
-        Room. Raises QueueFull, ConnectionClosed.
+        A newcomer gets the latest ``history`` publications, by default as many as the room declares, and of a state
+        room the current value of each key; after a ``position`` kept from earlier everything that follows it. A state
+        room is told at most ``max_rate`` times a second. Joining a room the client is in gives the same Room. Raises
+        QueueFull, ConnectionClosed; ValueError for a rate that is not above 0 and at most 1000.
         """
         self._check_open()
-        room = self._rooms.get(name)
+        room = self._rooms.by_name.get(name)
         if room is None:
-            self._session.join(next(self._tickets), name, history, position)
-            room = self._rooms[name] = Room(name, self)
+            self._session.join(next(self._tickets), name, history, position, max_rate)
+            room = self._rooms.add(name)
             self._connection.wake()
         return room
+
+    def on_room(self, callback: RoomCallback) -> RoomCallback:
+        """Have ``callback``, plain or async, called with each Room the server puts the session in by itself; may be
+        used as a decorator.
+        """
+        self._rooms.callbacks.append(callback)
+        return callback
+
+    def on(self, event: str) -> Callable[[Handler], Handler]:
+        """Answer what the server asks under this event with what the decorated function returns; see ``handle``."""
+
+        def declare(handler: Handler) -> Handler:
+            self.handle(event, handler)
+            return handler
+
+        return declare
+
+    def handle(self, event: str, handler: Callable[[Any], Any]) -> None:
+        """Answer what the server asks under this event with what ``handler``, plain or async, makes of the data.
+
+        It refuses by raising Refuse, or a RequestError. What else it raises is logged here, and the server is told
+        ``failed``. Handlers run beside each other; one for the same event replaces the former.
+        """
+        self._asks.handle(event, handler)
 
     async def request(self, event: str, data: Any = None, *, timeout: float | None = 30.0) -> Any:
         """Have the event's handler run, once, and return what it returns.
@@ -137,19 +186,43 @@ class Client:
         """Have the event's handler run, once; return when it did. Raises as ``request`` does."""
         await self.request(event, data, timeout=timeout)
 
-    async def publish(self, room: str, event: str, data: Any, *, timeout: float | None = None) -> Any:
-        """Publish to a room that allows it and return what the server answers. Raises as ``request`` does."""
+    async def publish(
+        self,
+        room: str,
+        event: str,
+        data: Any,
+        *,
+        key: str | None = None,
+        deleted: bool = False,
+        timeout: float | None = None,
+    ) -> Any:
+        """Publish to a room that allows it and return what the server answers. Raises as ``request`` does.
+
+        In a state room ``key`` says what it replaces, and ``deleted`` ends the key.
+        """
         self._check_open()
         ticket = next(self._tickets)
-        self._session.publish(ticket, room, event, data)
+        self._session.publish(ticket, room, event, data, key=key, deleted=deleted)
         return await self._outcome(ticket, timeout)
+
+    async def presence(self, room: Room, meta: Any) -> None:
+        """Change what others see of this session in a room; ``Room.presence`` is the same."""
+        ticket = self._ticket_in(room)
+        self._session.presence(ticket, room.name, meta)
+        await self._outcome(ticket, None)
+
+    async def set_max_rate(self, room: Room, max_rate: float | None) -> None:
+        """Change how often a state room is told; ``Room.set_max_rate`` is the same."""
+        ticket = self._ticket_in(room)
+        self._session.set_max_rate(ticket, room.name, max_rate)
+        await self._outcome(ticket, None)
 
     async def leave(self, room: Room) -> None:
         """Leave a room; ``Room.leave`` is the same."""
-        if self._rooms.get(room.name) is room:
+        if self._rooms.by_name.get(room.name) is room:
             ticket = next(self._tickets)
             self._session.leave(ticket, room.name)
-            del self._rooms[room.name]
+            del self._rooms.by_name[room.name]
             room.end()
             await self._outcome(ticket, None)
 
@@ -185,6 +258,8 @@ class Client:
             await asyncio.wait({running}, timeout=BYE_SECONDS)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+        await self._asks.end()
+        await self._rooms.end_callbacks()
         self._finish(ConnectionClosed(CloseCode.BYE, "closed by this client"))
         if self._release is not None:
             await self._release()
@@ -216,6 +291,12 @@ class Client:
         if self._end is not None:
             raise self._end
 
+    def _ticket_in(self, room: Room) -> int:
+        self._check_open()
+        if self._rooms.by_name.get(room.name) is not room:
+            raise Refused("not_joined", f"the client is not in {room.name!r} any more")
+        return next(self._tickets)
+
     async def _outcome(self, ticket: int, timeout: float | None) -> Any:
         waiter = self._waiters[ticket] = asyncio.get_running_loop().create_future()
         self._connection.wake()
@@ -231,9 +312,8 @@ class Client:
 
     def _take(self, effect: Effect) -> None:
         match effect:
-            case Publication() | Gap():
-                if (room := self._rooms.get(effect.room)) is not None:
-                    room.put(effect)
+            case Publication() | Gap() | CaughtUp():
+                self._rooms.deliver(effect)
             case Outcome(ticket, data, error):
                 waiter = self._waiters.get(ticket)
                 if waiter is None or waiter.done():
@@ -242,12 +322,12 @@ class Client:
                     waiter.set_result(data)
                 else:
                     waiter.set_exception(error)
+            case Asked():
+                self._asks.take(effect)
             case Joined():
-                if (room := self._rooms.get(effect.room)) is not None:
-                    room.joined()
+                self._rooms.joined(effect)
             case Left():
-                if (room := self._rooms.pop(effect.room, None)) is not None:
-                    room.end(effect.error)
+                self._rooms.left(effect)
             case _:
                 pass
 
@@ -259,6 +339,4 @@ class Client:
             if not waiter.done():
                 unsent = self._session.withdraw(ticket)
                 waiter.set_exception(end if unsent else OutcomeUnknown("outcome_unknown", f"the session ended: {end}"))
-        for room in self._rooms.values():
-            room.end(end)
-        self._rooms.clear()
+        self._rooms.end(end)

@@ -2,28 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from multitransport.errors import RequestError
 from multitransport.protocol.position import Position
 
-__all__ = ["Closed", "Effect", "Gap", "Joined", "Left", "Outcome", "Pinged", "Ponged", "Publication", "Welcomed"]
+__all__ = [
+    "Asked",
+    "CaughtUp",
+    "Closed",
+    "Effect",
+    "Gap",
+    "Joined",
+    "Left",
+    "Mode",
+    "Outcome",
+    "Pinged",
+    "Ponged",
+    "Publication",
+    "Welcomed",
+]
+
+Mode = Literal["log", "state"]
+"""What a room keeps: its latest publications, or the newest one of each key."""
 
 
 class Publication(msgspec.Struct, frozen=True):
-    """One publication of a room. ``sender`` is the session id of the client that published it, where that is told."""
+    """One publication of a room. ``data`` is any JSON value, or bytes.
+
+    ``position`` is None for a volatile one, which no room keeps. ``sender`` is the session id of the client that
+    published it, where that is told. In a state room it replaces the one before it with the same ``key``, or ends that
+    key where ``deleted`` is true.
+    """
 
     room: str
     event: str
     data: Any
-    position: Position
+    position: Position | None
     sender: str | None = None
+    key: str | None = None
+    deleted: bool = False
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """Publications up to ``position`` were lost: ``lost`` of them, or None where nobody can know how many."""
+    """Publications up to ``position`` were lost: ``lost`` of them, or None where nobody can know how many.
+
+    In a state room it means that deletions may be among them: what is known of its keys is void, and all current values
+    follow.
+    """
 
     room: str
     position: Position
@@ -31,10 +59,29 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 class Joined(msgspec.Struct, frozen=True):
-    """The room is joined, for the first time or again; ``ticket`` is that of the join this answers, if one is open."""
+    """The room is joined, for the first time or again; ``ticket`` is that of the join this answers, if one is open.
+
+    ``unasked`` says that the server put the session in this room.
+    """
 
     room: str
     ticket: int | None
+    mode: Mode = "log"
+    unasked: bool = False
+
+
+class CaughtUp(msgspec.Struct, frozen=True):
+    """Everything up to now of a state room has been told."""
+
+    room: str
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """The server asks something; ``id`` is for the answer."""
+
+    id: str
+    event: str
+    data: Any
 
 
 class Left(msgspec.Struct, frozen=True):
@@ -78,4 +125,4 @@ class Closed(msgspec.Struct, frozen=True):
     error_code: str | None = None
 
 
-Effect = Publication | Gap | Joined | Left | Outcome | Welcomed | Pinged | Ponged | Closed
+Effect = Publication | Gap | Joined | CaughtUp | Asked | Left | Outcome | Welcomed | Pinged | Ponged | Closed

@@ -10,6 +10,7 @@ __all__ = [
     "BATCH_BYTES",
     "BYE_SECONDS",
     "IDLE_CONNECTION_SECONDS",
+    "MAX_ASKS",
     "MAX_BUFFERED_ITEMS",
     "MAX_RECEIVED_BYTES",
     "MAX_UNSENT_BYTES",
@@ -30,7 +31,12 @@ MAX_UNSENT_BYTES = 8 << 20
 """What these frames may add up to. Beyond: the call raises QueueFull."""
 
 MAX_BUFFERED_ITEMS = 10_000
-"""Publications of one room nobody has iterated over yet. Beyond: the oldest are dropped and counted in a Gap."""
+"""Publications of one room nobody has iterated over yet. Beyond: the oldest are dropped and counted in a Gap. Of a
+state room only the newest of each key waits.
+"""
+
+MAX_ASKS = 64
+"""Questions of the server whose handlers run. Beyond: they are answered with the error ``busy``."""
 
 MAX_RECEIVED_BYTES = 64 << 20
 """One message from the server. Beyond: the transport is dropped as broken."""

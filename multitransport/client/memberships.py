@@ -1,40 +1,60 @@
-"""The rooms a client wants to be in, and how far it has read each: no I/O, no clock."""
+"""The rooms a client is or wants to be in, and how far it has read each: no I/O, no clock."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from multitransport.client.events import Effect, Gap, Joined, Left, Publication
+from multitransport.client.events import Asked, CaughtUp, Effect, Gap, Joined, Left, Mode, Publication
+from multitransport.client.keys import Keys
+from multitransport.client.messages import data_of
+from multitransport.client.names import SESSION_PREFIX, presence_of
 from multitransport.errors import RequestError
 from multitransport.protocol.position import Position
 
 __all__ = ["Membership", "Memberships"]
 
+_NO_OPTIONS: dict[str, Any] = {}
+
 
 @dataclass(slots=True, eq=False)
 class Membership:
-    """A room the program wants to be in.
+    """A room the program wants to be in, or the server put it in.
 
     ``position`` is the last one received, ``asked`` the one last sent to the server. ``ticket`` is that of the join
-    until it is answered; ``hello`` is the attach of the hello that named the room last.
+    until it is answered; ``hello`` is the attach of the hello that named the room last. ``presence`` is the body of the
+    last ``presence`` frame.
     """
 
     room: str
-    history: int | None
-    position: Position | None
-    ticket: int | None
+    history: int | None = None
+    position: Position | None = None
+    ticket: int | None = None
+    max_rate: float | None = None
+    mode: Mode = "log"
     joined: bool = False
     asked: Position | None = None
     hello: int = 0
+    presence: bytes | None = None
+    keys: Keys = field(default_factory=Keys)
+
+    def is_before(self, position: Position) -> bool:
+        """Whether the position is not one that was received already."""
+        own = self.position
+        return own is None or own.epoch != position.epoch or own.offset < position.offset
 
     def ask(self) -> dict[str, Any]:
         """Return the options of a join, or of the room in a hello."""
         self.asked = self.position
+        options: dict[str, Any] = {}
         if self.position is not None:
-            return {"position": self.position}
-        return {} if self.history is None else {"history": self.history}
+            options["position"] = self.position
+        elif self.history is not None:
+            options["history"] = self.history
+        if self.max_rate is not None:
+            options["max_rate"] = self.max_rate
+        return options
 
 
 class Memberships:
@@ -43,12 +63,13 @@ class Memberships:
     def __init__(self) -> None:
         self._by_room: dict[str, Membership] = {}
 
-    def add(self, room: str, history: int | None, position: Position | None, ticket: int) -> None:
-        """Want to be in a room; the join has this ticket."""
-        self._by_room[room] = Membership(room, history, position, ticket)
+    def add(self, membership: Membership) -> None:
+        """Want to be in a room."""
+        self._by_room[membership.room] = membership
 
     def remove(self, room: str) -> Membership | None:
-        """Want to be in a room no more."""
+        """Want to be in a room no more; who else is in it is no concern then."""
+        self._by_room.pop(presence_of(room), None)
         return self._by_room.pop(room, None)
 
     def get(self, room: str | None) -> Membership | None:
@@ -70,16 +91,20 @@ class Memberships:
         membership = self.get(room)
         return membership if membership is not None and membership.ticket == ticket else None
 
-    def name(self, attach: int, sent: Collection[int], leaving: Collection[str | None]) -> dict[str, dict[str, Any]]:
+    def name(
+        self, attach: int, sent: Collection[int], leaving: Collection[str | None], *, resuming: bool
+    ) -> dict[str, dict[str, Any]]:
         """Return the rooms of the hello with this attach.
 
         One whose join is among those ``sent`` is left out: that is repeated where it did not arrive, and its room is
         in the server's record where it did. So is one of which a leave is still to come, which would undo what the
-        hello says: its join comes after that.
+        hello says: its join comes after that. And so is, in a session that is there already, one that is yet to be
+        joined after a position: the server would take it for one it has put the session out of.
         """
         rooms = {}
         for room, membership in self._by_room.items():
-            if membership.ticket is None or (membership.ticket not in sent and room not in leaving):
+            kept_back = room in leaving or (resuming and membership.position is not None)
+            if membership.ticket is None or not (membership.ticket in sent or kept_back):
                 membership.hello = attach
                 rooms[room] = membership.ask()
         return rooms
@@ -92,40 +117,93 @@ class Memberships:
             if membership.ticket is not None and membership.hello == attach
         ]
 
+    def with_presence(self) -> list[Membership]:
+        """Return the memberships in which the program has said what others see of it."""
+        return [membership for membership in self._by_room.values() if membership.presence is not None]
+
+    def forget_former_inbox(self, session_id: str) -> None:
+        """Another session has begun: the inbox of the former is gone with it."""
+        own = SESSION_PREFIX + session_id
+        for room in [room for room in self._by_room if room.startswith(SESSION_PREFIX) and room != own]:
+            del self._by_room[room]
+
     def published(self, frame: list[Any], effects: list[Effect]) -> None:
         """Take a ``pub`` frame."""
         _, room, offset, event, data, *rest = frame
         membership = self._by_room.get(room)
         if membership is None or not membership.joined or membership.position is None:
             return
-        epoch, last = membership.position
-        if offset > last:
-            membership.position = position = Position(epoch, offset)
-            effects.append(Publication(room, event, data, position, rest[0].get("from") if rest else None))
+        options = rest[0] if rest else _NO_OPTIONS
+        key, deleted = options.get("key"), bool(options.get("deleted"))
+        position = None
+        if offset is not None:
+            epoch, last = membership.position
+            position = Position(epoch, offset)
+            if membership.mode == "state":
+                if not membership.keys.take(str(key), offset, deleted):
+                    return
+            elif offset > last:
+                membership.position = position
+            else:
+                return
+        if options:
+            data = data_of(data, options)
+        if "ask" in options:
+            effects.append(Asked(str(options["ask"]), event, data))
+        else:
+            effects.append(Publication(room, event, data, position, options.get("from"), key, deleted))
 
     def joined(
-        self, membership: Membership, position: Position, options: dict[str, Any], effects: list[Effect]
+        self,
+        membership: Membership,
+        position: Position,
+        options: dict[str, Any],
+        effects: list[Effect],
+        *,
+        ticket: int | None,
+        unasked: bool = False,
     ) -> None:
-        """Take what a ``joined`` frame says of this membership."""
+        """Take what a ``joined`` frame says of this membership; ``ticket`` is that of the join it answers."""
         asked, former = membership.asked, membership.position
+        membership.mode = "state" if options.get("mode") == "state" else "log"
+        recovered = bool(options["recovered"])
+        if membership.mode == "state" and former is not None and former.offset and not position.offset:
+            recovered = False  # All values follow, as to a newcomer, but not the ends of keys that are forgotten.
         # What an older transport delivered while this answer was under way may have moved the position beyond it.
         ahead = former is not None and former.epoch == position.epoch and former.offset > position.offset
-        if not ahead or (asked is not None and asked.offset > position.offset):
+        set_back = asked is not None and asked.offset > position.offset
+        if not ahead or (not recovered and (set_back or membership.mode == "state")):
             membership.position = position
-        effects.append(Joined(membership.room, membership.ticket))
-        membership.ticket, membership.joined = None, True
-        if not options["recovered"]:
+        effects.append(Joined(membership.room, ticket, membership.mode, unasked))
+        if membership.ticket == ticket:
+            membership.ticket = None
+        membership.joined = True
+        if not recovered:
+            membership.keys.clear()
             effects.append(Gap(membership.room, position, options.get("lost")))
 
     def left(self, membership: Membership, error: RequestError | None, effects: list[Effect]) -> None:
         """The server has ended a membership, or refused to begin it."""
-        del self._by_room[membership.room]
+        self.remove(membership.room)
         effects.append(Left(membership.room, membership.ticket, error))
 
-    def moved(self, room: str, position: Position) -> bool:
-        """Move on to a position; False where the room is not joined."""
+    def moved(self, room: str, position: Position, effects: list[Effect]) -> None:
+        """Move on to a position, before which nothing was lost."""
         membership = self._by_room.get(room)
         if membership is None or not membership.joined:
-            return False
-        membership.position = position
-        return True
+            return
+        if membership.is_before(position):
+            membership.position = position
+        if membership.mode == "state":
+            membership.keys.forget_deleted(position.offset)
+            effects.append(CaughtUp(room))
+
+    def lost(self, room: str, position: Position, lost: int | None, effects: list[Effect]) -> None:
+        """Move on to a position, before which something was lost; in a state room that may be its beginning."""
+        membership = self._by_room.get(room)
+        if membership is None or not membership.joined:
+            return
+        if membership.mode == "state" or membership.is_before(position):
+            membership.position = position
+            membership.keys.clear()
+            effects.append(Gap(room, position, lost))

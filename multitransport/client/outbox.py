@@ -2,32 +2,58 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from multitransport.client.limits import MAX_UNSENT_BYTES, MAX_UNSENT_FRAMES
+from multitransport.client.messages import binary_message, encode
 from multitransport.errors import QueueFull
 
 __all__ = ["Outbox", "Pending"]
+
+_RESERVED = 8
+"""One in so many places of the window is kept for urgent frames."""
 
 
 @dataclass(slots=True, eq=False)
 class Pending:
     """A frame without an outcome. ``kind`` and ``body`` are the parts around the seq: ``["kind",`` seq ``,body]``.
 
-    ``seq`` is 0 until it is sent for the first time, ``attach`` is that of the transport it was last given to.
+    Where the frame's data is bytes they are in ``data``, and ``body`` is what stands before them. ``seq`` is 0 until it
+    is sent for the first time, ``attach`` is that of the transport it was last given to. An ``urgent`` one does not
+    wait behind others: what they wait for may depend on it. ``again`` tells a join of a room the session is in.
     """
 
     ticket: int
     kind: str
     body: bytes
     room: str | None = None
+    data: bytes | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    urgent: bool = False
+    again: bool = False
     seq: int = 0
     attach: int = 0
     size: int = 0
 
+    def text_size(self) -> int:
+        """Return about how many bytes it takes as text."""
+        return len(self.body) + (0 if self.data is None else len(self.data) * 4 // 3 + 4)
+
     def encode(self) -> bytes:
-        return b'["%b",%d,%b]' % (self.kind.encode(), self.seq, self.body)
+        """Return it as text."""
+        if self.data is None:
+            return b'["%b",%d,%b]' % (self.kind.encode(), self.seq, self.body)
+        options = encode({**self.options, "b64": True})
+        return b'["%b",%d,%b,"%b",%b]' % (self.kind.encode(), self.seq, self.body, b64encode(self.data), options)
+
+    def encode_binary(self) -> bytes:
+        """Return one with bytes as a binary message."""
+        assert self.data is not None
+        head = b'["%b",%d,%b,null,%b]' % (self.kind.encode(), self.seq, self.body, encode(self.options))
+        return binary_message(head, self.data)
 
 
 class Outbox:
@@ -49,12 +75,16 @@ class Outbox:
     def add(self, pending: Pending) -> None:
         """Keep a new frame. Raises QueueFull."""
         count = len(self._numbered) + self._unnumbered
-        pending.size = len(pending.body)
+        pending.size = pending.text_size()
         if count >= MAX_UNSENT_FRAMES or self._bytes + pending.size > MAX_UNSENT_BYTES:
             raise QueueFull(f"{count} frames of {self._bytes} bytes are waiting for their outcome")
         self._bytes += pending.size
         self._unnumbered += 1
-        self._queue.append(pending)
+        if pending.urgent:
+            ahead = sum(1 for each in self._queue if each.seq or each.urgent)
+            self._queue.insert(ahead, pending)
+        else:
+            self._queue.append(pending)
 
     def withdraw(self, ticket: int) -> Pending | None:
         """Take back a frame that was never sent; None where it was, or is done."""
@@ -74,17 +104,19 @@ class Outbox:
         """Return the rooms of the leaves without an outcome, sent or not."""
         return {pending.room for pending in (*self._numbered.values(), *self._queue) if pending.kind == "leave"}
 
-    def next(self, attach: int, most_bytes: int) -> Pending | None:
+    def next(self, attach: int, most_bytes: int, *, without_bytes: bool = False) -> Pending | None:
         """Return the next frame to give to the transport with this attach, numbered.
 
-        None where there is none, where it is larger, or where the window is full.
+        None where there is none, where it is larger, where its data is bytes and that is not wanted, or where the
+        window is full.
         """
         while self._queue:
             pending = self._queue[0]
-            if pending.size > most_bytes:
+            if pending.size > most_bytes or (without_bytes and pending.data is not None):
                 return None
             if not pending.seq:
-                if self._next_seq > self.received + self.window:
+                window = self.window if pending.urgent else self.window - self.window // _RESERVED
+                if self._next_seq > self.received + window:
                     return None
                 pending.seq = self._next_seq
                 self._next_seq += 1
@@ -120,18 +152,23 @@ class Outbox:
             self._queue.extendleft(reversed(lost))
 
     def restart(self) -> list[Pending]:
-        """Begin a new session: number from 1, and return the frames that only the former session knew."""
-        lost = list(self._numbered.values())
-        self._queue = deque(pending for pending in self._queue if not pending.seq)
+        """Begin a new session: number from 1, and return the frames that only the former session knew, or that meant
+        something only there.
+        """
+        urgent = [pending for pending in self._queue if pending.urgent and not pending.seq]
+        lost = [*self._numbered.values(), *urgent]
+        self._queue = deque(pending for pending in self._queue if not (pending.seq or pending.urgent))
         self._bytes -= sum(pending.size for pending in lost)
+        self._unnumbered -= len(urgent)
         self._numbered.clear()
         self._next_seq = 1
         return lost
 
     def put_back(self, frames: list[Pending]) -> None:
-        """Send frames of the former session again, before all others."""
+        """Send frames that the former session knew, or new ones, before all others."""
         for pending in reversed(frames):
             pending.seq = pending.attach = 0
+            pending.size = pending.text_size()
             self._bytes += pending.size
             self._unnumbered += 1
             self._queue.appendleft(pending)

@@ -9,7 +9,7 @@ import httpx
 
 from multitransport.client.carrier import TransportLost
 from multitransport.client.limits import ATTEMPT_SECONDS, MAX_RECEIVED_BYTES
-from multitransport.client.session import read_close
+from multitransport.client.messages import read_close
 
 __all__ = ["exchange", "open_stream", "translated"]
 

@@ -8,6 +8,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from multitransport.client.carrier import Greeting, TransportLost
 from multitransport.client.events import Closed
 from multitransport.client.limits import MAX_RECEIVED_BYTES
+from multitransport.client.messages import is_binary
 
 __all__ = ["WebSocketConnector"]
 
@@ -57,7 +58,7 @@ class WebSocketCarrier:
 
     async def send(self, message: bytes) -> None:
         try:
-            await self._connection.send(message, text=True)
+            await self._connection.send(message, text=not is_binary(message))
         except ConnectionClosed as error:
             raise self._lost(error.rcvd.code if error.rcvd else None, str(error)) from error
 

@@ -8,6 +8,7 @@ import httpx
 
 from multitransport.client.carrier import Greeting, TransportLost
 from multitransport.client.events import Closed
+from multitransport.client.messages import is_binary
 from multitransport.testing.asgi_call import App, AsgiCall
 from multitransport.testing.asgi_http import asgi_scope
 
@@ -95,7 +96,7 @@ class AsgiWebSocketCarrier:
         return message.encode() if isinstance(message, str) else message
 
     async def send(self, message: bytes) -> None:
-        self._websocket.send(message.decode())
+        self._websocket.send(message if is_binary(message) else message.decode())
 
     async def close(self) -> None:
         await self._websocket.close()

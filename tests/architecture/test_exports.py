@@ -9,23 +9,30 @@ import pytest
 
 PUBLIC = {
     "multitransport": [
+        "Answers",
         "BrokerUnavailable",
+        "Call",
         "ConfigurationError",
         "ConnectionClosed",
         "Failed",
         "Invalid",
+        "Member",
+        "Meta",
         "MultiTransport",
         "MultiTransportError",
+        "Namespace",
         "OutcomeUnknown",
         "Position",
         "QueueFull",
         "Refuse",
         "Refused",
         "RequestError",
+        "RoomFull",
+        "RoomPage",
         "Session",
         "TimedOut",
     ],
-    "multitransport.client": ["Client", "Gap", "Publication", "Room", "Status", "connect"],
+    "multitransport.client": ["Client", "Feed", "Gap", "MemberChange", "Publication", "Room", "Status", "connect"],
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from multitransport.brokers.memory import MemoryBroker
 from multitransport.client.events import Closed
-from multitransport.client.session import read_close
+from multitransport.client.messages import read_close
 from multitransport.client.stream import EventStreamDecoder
 from multitransport.core.log import Log
 from multitransport.errors import Refuse
@@ -83,6 +83,7 @@ class World:
         """Publish from the server."""
         self.record.said[room].append(number)
         position = await self.node.publish(room, "n", number)
+        assert position is not None
         assert position.offset == len(self.record.said[room])
 
     def log(self, room: str) -> Log:

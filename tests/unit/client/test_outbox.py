@@ -140,3 +140,35 @@ def test_a_frame_that_does_not_fit_waits() -> None:
     box = outbox(1)
     assert box.next(1, most_bytes=3) is None
     assert box.next(1, most_bytes=5) is not None
+
+
+def test_an_urgent_frame_goes_before_those_never_sent_and_after_repeats() -> None:
+    box = outbox(3, window=8)
+    send(box)
+    box.add(Pending(4, "send", b"1"))
+    box.add(Pending(5, "answer", b"1", urgent=True))
+    box.add(Pending(6, "answer", b"1", urgent=True))
+    box.repeat_above(2, attach=2)
+    order = []
+    while (pending := box.next(2, PLENTY)) is not None:
+        order.append(pending.ticket)
+    assert order == [3, 5, 6, 4]
+
+
+def test_part_of_the_window_is_for_urgent_frames() -> None:
+    box = outbox(20, window=16)
+    assert len(send(box)) == 14
+    for ticket in (21, 22, 23):
+        box.add(Pending(ticket, "answer", b"1", urgent=True))
+    assert send(box) == [15, 16]
+
+
+def test_urgent_frames_mean_nothing_to_another_session() -> None:
+    box = outbox(1)
+    box.add(Pending(2, "answer", b"1", urgent=True))
+    assert [pending.ticket for pending in box.restart()] == [2]
+    assert send(box) == [1]
+    for ticket in range(MAX_UNSENT_FRAMES - 1):
+        box.add(Pending(ticket, "send", b"1"))
+    with pytest.raises(QueueFull):
+        box.add(Pending(0, "send", b"1"))

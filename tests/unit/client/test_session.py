@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 import pytest
 
 from multitransport.client.events import (
     Closed,
-    Effect,
     Gap,
     Joined,
     Left,
@@ -19,74 +16,11 @@ from multitransport.client.events import (
     Publication,
     Welcomed,
 )
-from multitransport.client.session import BYE, BrokenMessage, Session, read_close
-from multitransport.errors import Invalid, OutcomeUnknown, Refused, RequestError
+from multitransport.client.messages import read_close
+from multitransport.client.session import BYE, BrokenMessage, Session
+from multitransport.errors import Invalid, OutcomeUnknown, Refused
 from multitransport.protocol.position import Position
-
-NONCE = "abcdefghijklmnopqrstuv"
-E1 = ["e", 1]
-
-
-def message(*frames: list[Any]) -> bytes:
-    return b"\n".join(msgspec.json.encode(frame) for frame in frames)
-
-
-def frames(text: bytes | None) -> list[list[Any]]:
-    return [] if text is None else [msgspec.json.decode(line) for line in text.split(b"\n")]
-
-
-def welcome(
-    seq: int = 0, *, session: str = "s", resumed: bool = False, window: int = 64, max_message: int = 1 << 20
-) -> list[Any]:
-    options = {"v": 1, "session": session, "token": "t", "resumed": resumed, "seq": seq, "window": window}
-    return [
-        "welcome",
-        {**options, "ping": 25, "grace": 10, "resume": 120, "max_message": max_message, "transport": "x"},
-    ]
-
-
-def joined(seq: int | None, offset: int, room: str = "r", *, recovered: bool = True, **more: Any) -> list[Any]:
-    return ["joined", seq, room, ["e", offset], {"mode": "log", "recovered": recovered, **more}]
-
-
-def pub(offset: int, room: str = "r") -> list[Any]:
-    return ["pub", room, offset, "n", offset]
-
-
-class Line:
-    """A session and the messages between it and a server that the test plays."""
-
-    def __init__(self) -> None:
-        self.session = Session(NONCE, auth={"key": 1})
-        self.attach = 0
-
-    def hello(self) -> dict[str, Any]:
-        """Begin a new attempt and return what its hello says."""
-        self.attach, frame = self.session.hello()
-        kind, options = msgspec.json.decode(frame)
-        assert kind == "hello"
-        return dict(options)
-
-    def take(self, *received: list[Any]) -> list[Effect]:
-        return self.session.receive(message(*received), self.attach)
-
-    def sent(self) -> list[list[Any]]:
-        return frames(self.session.upstream(self.attach))
-
-    def attached(self, **options: Any) -> Line:
-        self.hello()
-        self.take(welcome(**options))
-        return self
-
-    def joined(self, offset: int = 0) -> Line:
-        self.session.join(1, "r")
-        self.sent()
-        self.take(joined(1, offset), ["ack", 1])
-        return self
-
-
-def errors(effects: list[Effect]) -> list[tuple[int, type[RequestError]]]:
-    return [(each.ticket, type(each.error)) for each in effects if isinstance(each, Outcome) and each.error]
+from tests.unit.client.line import NONCE, Line, errors, frames, joined, message, offsets, pub, welcome
 
 
 class TestHello:
@@ -367,7 +301,7 @@ class TestPositions:
     def test_duplicates_are_dropped_by_offset_and_holes_are_no_loss(self) -> None:
         line = Line().attached().joined()
         effects = line.take(pub(1), pub(1), pub(5), pub(3), pub(6))
-        assert [each.position.offset for each in effects if isinstance(each, Publication)] == [1, 5, 6]
+        assert offsets(effects) == [1, 5, 6]
         assert len(effects) == 3
 
     def test_at_moves_on_in_silence(self) -> None:
@@ -407,7 +341,7 @@ class TestPositions:
         line.hello()
         line.session.receive(message(pub(1), pub(2)), line.attach - 1)
         effects = line.take(welcome(1, resumed=True), joined(None, 0), pub(1), pub(2), pub(3))
-        assert [each.position.offset for each in effects if isinstance(each, Publication)] == [3]
+        assert offsets(effects) == [3]
 
     def test_who_published_is_told_where_the_server_says_so(self) -> None:
         line = Line().attached().joined()

@@ -57,8 +57,9 @@ class Delivery(RuleBasedStateMachine):
     def settle(self) -> None:
         self.run(self.loop.settle())
 
-    @initialize(kind=KINDS, rooms=st.sets(ROOMS), turns=st.integers(0, 5))
-    def begin(self, kind: str, rooms: set[str], turns: int) -> None:
+    @initialize(kind=KINDS, rooms=st.sets(ROOMS), turns=st.integers(0, 5), polite=st.booleans())
+    def begin(self, kind: str, rooms: set[str], turns: int, polite: bool) -> None:
+        self.polite = polite
         for room in sorted(rooms):
             self.program.join(room)
         self.world.open(kind)
@@ -199,14 +200,18 @@ class Delivery(RuleBasedStateMachine):
             await self.carry_everything(200)
             await asyncio.sleep(0.5)
         assert self.program.open == {}
-        for room in self.program.wanted:
-            assert self.program.have[room] == self.world.log(room).position
+        assert self.program.have == {room: self.world.log(room).position for room in self.program.wanted}
+        [session] = self.world.node.sessions.values()
+        assert session.attachment is not None
+        assert session.rooms == session.attachment.reader.cursors.keys() == self.program.wanted
 
     async def end(self) -> None:
-        """When the session ends nothing of it is left."""
+        """When the session ends, by its client's word or by time, nothing of it is left."""
         node = self.world.node
-        self.program.part()
-        await self.carry_everything(20)
+        if self.polite:
+            self.program.part()
+            await self.carry_everything(20)
+            assert node.sessions == {}
         for wire in self.world.wires:
             await wire.end()
         await asyncio.sleep(60)

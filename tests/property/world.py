@@ -34,7 +34,7 @@ SETTINGS = Settings(
     resume_seconds=20.0,
     poll_seconds=5.0,
     stalled_seconds=6.0,
-    max_outcome_bytes=200,
+    max_outcome_bytes=2000,
     window=8,
     batch_bytes=150,
 )
@@ -97,6 +97,8 @@ class World:
 
         def let_in(family: str, count: int, history: int) -> Callable[..., Awaitable[None]]:
             async def check(client: Session, name: str) -> None:
+                if name == "slow":
+                    await self.gate.wait()
                 said = len(record.said[f"{family}/{name}"])
                 record.starts[f"{family}/{name}"] = max(said - history, said - count, 0)
 
@@ -136,7 +138,7 @@ class World:
             case "fail":
                 raise RuntimeError("on purpose")
             case "big":
-                return "x" * 300
+                return "x" * 3000
             case "slow":
                 await self.gate.wait()
         return data

@@ -25,6 +25,8 @@ from multitransport.transports.writer import Writer
 
 __all__ = ["read_room"]
 
+_JSON = (b"content-type", b"application/json")
+
 
 class Query(msgspec.Struct, frozen=True):
     """What the URL asks for."""
@@ -47,12 +49,12 @@ async def read_room(node: Node, scope: Scope, receive: Receive, send: Send, head
     connection = Connection(scope, send)
     attachment.abort = connection.abort
     try:
-        if query.as_json:
+        if scope["method"] == "HEAD":
+            await respond(send, 200, [_JSON if query.as_json else EVENT_STREAM[0], *headers], b"")
+        elif query.as_json:
             if query.wait_seconds and recovery.recovered and not await news(attachment, receive, query.wait_seconds):
                 return
             await _answer(node, attachment, send, headers, start, recovery)
-        elif scope["method"] == "HEAD":
-            await respond(send, 200, [EVENT_STREAM[0], *headers], b"")
         else:
             await send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *headers]})
             first = eventstream.comment("joined") if recovery.recovered else _gap_event(start, recovery.lost)
@@ -125,4 +127,4 @@ async def _answer(
         "lost": recovery.lost,
         "publications": publications,
     }
-    await respond(send, 200, [*headers, (b"content-type", b"application/json"), (b"vary", b"accept")], encode(answer))
+    await respond(send, 200, [*headers, _JSON, (b"vary", b"accept")], encode(answer))

@@ -115,12 +115,14 @@ async def _answer(
     publications: list[dict[str, Any]] = []
     offset = start.offset
     for item in attachment.reader.take(node.settings.max_message_bytes):
-        if isinstance(item, Slice):
-            publications += [
-                {"offset": each.offset, "event": each.event, "data": msgspec.Raw(each.data)}
-                for each in item.publications
-            ]
-            offset = item.last
+        if isinstance(item, Gap):
+            offset = item.position.offset
+            recovery = Recovery(offset, False, item.lost)
+            continue
+        publications += [
+            {"offset": each.offset, "event": each.event, "data": msgspec.Raw(each.data)} for each in item.publications
+        ]
+        offset = item.last
     answer = {
         "position": str(Position(start.epoch, offset)),
         "recovered": recovery.recovered,

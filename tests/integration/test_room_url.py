@@ -213,6 +213,17 @@ async def test_json_tells_a_loss_at_once() -> None:
         assert (answer["recovered"], answer["lost"]) == (False, 12)
 
 
+async def test_json_tells_what_was_lost_while_it_was_held() -> None:
+    async with numbers(0) as (way, _):
+        held = asyncio.create_task(way.http.get("rooms/short/a", headers=JSON))
+        await eventually(lambda: way.application.node._attachments)
+        # All at once, so that no reader has a chance in between.
+        await asyncio.gather(*(way.application.publish("short/a", number) for number in range(20)))
+        answer = (await held).json()
+        assert (answer["recovered"], answer["lost"]) == (False, 15)
+        assert [each["data"] for each in answer["publications"]] == [15, 16, 17, 18, 19]
+
+
 async def test_it_makes_no_session_and_leaves_nothing() -> None:
     async with numbers() as (way, epoch):
         async with events(way, f"log/a?since={epoch}:5"):

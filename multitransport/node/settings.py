@@ -71,5 +71,5 @@ class Settings(Limits, frozen=True, kw_only=True):
             raise ConfigurationError(f"there is no broker {self.broker!r}; this version has 'memory'")
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if isinstance(value, float) and value <= 0:
+            if isinstance(value, int | float) and not isinstance(value, bool) and not value > 0:
                 raise ConfigurationError(f"{name} must be above 0, not {value}")

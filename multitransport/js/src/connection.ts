@@ -208,9 +208,8 @@ export class Connection implements AttemptOwner {
   #open(name: TransportName, slow: Attempt | null = null): void {
     const wait = this.#chooser.backoff.admit(Date.now());
     if (wait) {
-      const current = this.#current;
       clearTimeout(this.#timer);
-      this.#timer = setTimeout(() => current === this.#current && this.#open(name, slow), wait);
+      this.#timer = setTimeout(() => this.#open(name, slow), wait);
       return;
     }
     const attempt = new Attempt(name, slow, this);

@@ -227,7 +227,7 @@ export class Connection implements AttemptOwner {
       return this.end(attempt);
     }
     try {
-      if (!attempt.ending) attempt.transport = this.openers[attempt.name](this.base, attempt);
+      if (!attempt.ending) attempt.begin(this.base, this.openers[attempt.name]);
     } catch {
       // The browser does not even begin, as where the page's policy forbids it.
       this.end(attempt, "failed");

@@ -594,6 +594,27 @@ test("auth is asked at each attempt, and one that fails is tried again", async (
   assert.deepEqual(last("websocket").hello()["auth"], { asked: 2 });
 });
 
+test("a page that is slow to say what auth is does not count against the transport, nor for ever", async () => {
+  let asked = 0;
+  start({ auth: () => ((asked += 1) === 1 ? new Promise(() => {}) : new Promise((resolve) => setTimeout(resolve, 12_000))) });
+  await pass(29_000);
+  assert.deepEqual([asked, opened.length], [1, 0]);
+  await pass(14_000);
+  last("websocket").prove();
+  assert.deepEqual([asked, names()], [2, ["websocket"]]);
+});
+
+test("a browser that does not even begin makes room for the next transport", async () => {
+  const begin = mock.fn(() => {
+    throw new Error("the page's policy forbids it");
+  });
+  start();
+  Object.assign(connection.openers, { websocket: begin });
+  await pass(500);
+  last("sse").prove();
+  assert.equal(begin.mock.callCount(), 1);
+});
+
 test("what is wanted in one turn is sent at once", async () => {
   start();
   await pass(0);

@@ -99,15 +99,20 @@ class Admission:
             return None
         return self._sessions.get(session_id)
 
-    async def check(self, client: Session, request: Request, hello: HelloOptions, transport: str) -> None:
-        """Look at the credentials of a request that speaks for a session. Raises Close."""
+    async def check(self, client: Session, request: Request, hello: HelloOptions, transport: str | None) -> Session:
+        """Look at the credentials of a request that speaks for a session; return what the check made of it.
+
+        Raises Close.
+        """
         candidate = await self._candidate(request, hello, transport, client)
         if candidate.user_id != client.user_id:
             raise Close(CloseCode.OTHER_USER, "these credentials belong to another user than the session")
-        client.credential = candidate.credential
+        return candidate
 
     async def admit(self, hello: HelloOptions, request: Request, transport: str) -> tuple[Session, Attachment]:
         """Take a hello: make or resume its session, and attach it. Raises Close."""
+        if len(hello.rooms) > self._settings.max_session_rooms:
+            raise Close(CloseCode.BAD_PROTOCOL, f"a session may be in {self._settings.max_session_rooms} rooms")
         known = await self.find(hello)
         if transport not in self._settings.transports:
             raise Close(CloseCode.TRANSPORT_NOT_ALLOWED, f"this server does not serve {transport}")
@@ -124,6 +129,8 @@ class Admission:
         self, request: Request, transport: str, name: str, position: Position | None, history: int | None
     ) -> Visit:
         """Let a request read one room without a session. Raises Close ``refused`` or ``not_found``."""
+        if transport not in self._settings.transports:
+            raise Close(CloseCode.TRANSPORT_NOT_ALLOWED, f"this server does not serve {transport}")
         visitor = Session(SessionRecord(self._new_secret(), "", b"", None, 0), request)
         try:
             room = self._rooms.resolve(name)
@@ -147,20 +154,24 @@ class Admission:
         self._hub.join(attachment.reader, log, recovery.offset)
         return Visit(visitor, attachment, Position(log.epoch, recovery.offset), recovery)
 
-    async def _candidate(self, request: Request, hello: HelloOptions, transport: str, known: Session | None) -> Session:
+    async def _candidate(
+        self, request: Request, hello: HelloOptions, transport: str | None, known: Session | None
+    ) -> Session:
         """Run the connect check on a session that is not one yet, so that a refusal leaves nothing behind. Raises
         Close.
         """
-        record = SessionRecord(self._new_secret(), hello.new, b"", None, 0)
-        candidate = Session(record, request)
-        candidate.resumed = known is not None
+        session_id = self._new_secret() if known is None else known.session_id
+        candidate = Session(SessionRecord(session_id, hello.new, b"", None, 0), request)
+        if known is not None:
+            candidate.resumed = True
+            candidate.data.update(known.data)
         candidate.credential = request.credential()
         if known is not None and known.credential == candidate.credential and transport == "poll" and known.polling:
             candidate.user_id = known.user_id
             return candidate
         try:
             await self._checks.connect(candidate, request, bytes(hello.auth))
-            allowed = await self._checks.transport(candidate, transport)
+            allowed = transport is None or await self._checks.transport(candidate, transport)
         except Refuse as refuse:
             code = CloseCode.INTERNAL if refuse.code == ErrorCode.FAILED else CloseCode.REFUSED
             raise Close(code, refuse.message, app_code=refuse.code) from None
@@ -169,10 +180,12 @@ class Admission:
         return candidate
 
     async def _resume(self, client: Session, hello: HelloOptions, request: Request, transport: str) -> Admitted:
-        await self.check(client, request, hello, transport)
+        candidate = await self.check(client, request, hello, transport)
+        if client.state is State.ENDED:
+            raise Close(CloseCode.SESSION_LOST, "the session has ended meanwhile")
         assert hello.token is not None
         await self._raise_attach(client.session_id, hello.attach)
-        client.request = request
+        client.resume_as(candidate)
         client.state = next_state(client.state, Event.ATTACH)
         return Admitted(client, hello.token, True)
 
@@ -184,12 +197,16 @@ class Admission:
             raise Close(CloseCode.TOO_MANY_SESSIONS, "this server is full", retry_after_seconds=retry)
         secret = self._new_secret()
         candidate.record.secret_hash = hash_secret(secret)
-        record = await self._store.create(candidate.record)
+        record = await self._store.create(candidate.record, self._clock() + self._settings.hello_seconds)
         # Where an earlier hello made the session, the token that was lost on the way ends here.
         await self._raise_attach(record.session_id, hello.attach, candidate.record.secret_hash)
-        client = self._sessions.setdefault(record.session_id, candidate)
-        client.request = request
-        client.resumed = client is not candidate
+        if record.session_id == candidate.session_id:
+            self._sessions[record.session_id] = candidate
+        client = self._sessions.get(record.session_id)
+        if client is None:
+            raise Close(CloseCode.SESSION_LOST, "the session that this hello began has just ended")
+        if client is not candidate:
+            client.resume_as(candidate)
         if client.state is State.DETACHED:
             client.state = next_state(client.state, Event.ATTACH)
         return Admitted(client, self._tokens.sign(record.session_id, secret), client.resumed)
@@ -202,6 +219,7 @@ class Admission:
 
     def _attach(self, client: Session, hello: HelloOptions, transport: str) -> Attachment:
         """Put a new transport in the place of the one there may be."""
+        client.settled = True
         confirmed = client.state is not State.UNCONFIRMED
         heartbeat = Heartbeat(self._pulses[transport], self._clock(), confirmed=confirmed)
         attachment = Attachment(client.record, transport, hello.attach, heartbeat, self._settings.close_seconds)
@@ -238,14 +256,18 @@ class Admission:
         for room, joined_at in list(client.record.rooms.items()):
             asked = hello.rooms.get(room)
             position = asked.position if asked is not None and asked.position is not None else None
-            await self._rejoin(client, attachment, room, position or joined_at, quiet=quiet and position is not None)
+            known = position is not None
+            await self._rejoin(client, attachment, room, position or joined_at, known=known, quiet=quiet and known)
+        # What an earlier hello asked for and is still waiting is asked for again, or no longer wanted.
+        client.jobs[:] = [job for job in client.jobs if not isinstance(job, JoinRequest)]
         for room, wanted in hello.rooms.items():
             if room not in client.record.rooms:
                 self._dispatch.submit(client, _request(room, wanted))
 
     async def _rejoin(
-        self, client: Session, attachment: Attachment, name: str, position: Position, *, quiet: bool
+        self, client: Session, attachment: Attachment, name: str, position: Position, *, known: bool, quiet: bool
     ) -> None:
+        """Go on reading a room of the record; ``known``: the client has heard that it is joined."""
         try:
             declared = self._rooms.resolve(name).declaration
             log, recovery = await self._hub.open(name, declared.retention, position, 0)
@@ -258,7 +280,7 @@ class Admission:
             return
         if not (quiet and recovery.recovered):
             start = Position(log.epoch, recovery.offset)
-            attachment.put(name, joined_frame(None, name, start, recovery), news=not recovery.recovered)
+            attachment.put(name, joined_frame(None, name, start, recovery), news=not (known and recovery.recovered))
         self._hub.join(attachment.reader, log, recovery.offset)
 
 

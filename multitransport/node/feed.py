@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextvars import Context
 
 from multitransport.core.log import Log
 from multitransport.core.reader import Cursor
 
 __all__ = ["Feed"]
+
+logger = logging.getLogger("multitransport")
 
 _PAUSE_RATIO = 1.0
 """The pause after a flush, in units of what the flush cost: at most half of the loop's time goes to one hot room."""
@@ -68,7 +71,10 @@ class Feed:
         started = self._loop.time()
         offered, offered_bytes = self.log.top, self.log.written
         for cursor in tuple(self.cursors):
-            cursor.flush()
+            try:
+                cursor.flush()
+            except Exception:
+                logger.exception("a reader of %r failed", self.log.room)  # and costs the others nothing
         self._offered, self._offered_bytes = offered, offered_bytes
         pause = _PAUSE_RATIO * (self._loop.time() - started)
         if pause < _SHORTEST_PAUSE_SECONDS:

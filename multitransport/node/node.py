@@ -33,7 +33,16 @@ from multitransport.node.timers import Timers
 from multitransport.node.tokens import Tokens
 from multitransport.protocol.codec import Malformed
 from multitransport.protocol.codes import CloseCode
-from multitransport.protocol.frames import Ack, Bye, ClientFrame, Hello, HelloOptions, Ping, encode
+from multitransport.protocol.frames import (
+    MAX_EVENT_CHARACTERS,
+    Ack,
+    Bye,
+    ClientFrame,
+    Hello,
+    HelloOptions,
+    Ping,
+    encode,
+)
 from multitransport.protocol.position import Position
 
 __all__ = ["Node"]
@@ -97,7 +106,7 @@ class Node:
     async def start(self) -> None:
         """Begin to serve."""
         await self.hub.start()
-        self.own(self._look_after())
+        self._looking = self.own(self._look_after())
 
     async def drain(self) -> None:
         """Take no more hellos and send every client away with a time to come back; return when they are gone, or after
@@ -124,13 +133,14 @@ class Node:
         """Drain, announce the end of the sessions, which go with this process, then end everything this node owns."""
         await self.drain()
         self._timers.stop()
-        leaving = [self.checks.disconnected(client, "stopped") for client in self.sessions.values()]
-        try:
-            await asyncio.wait_for(asyncio.gather(*leaving), self.settings.drain_seconds)
-        except TimeoutError:
-            logger.warning("disconnect callbacks took longer than %g s and are cut", self.settings.drain_seconds)
-        workers = [client.worker for client in self.sessions.values() if client.worker is not None]
-        tasks = [*self._tasks, *workers]
+        for client in list(self.sessions.values()):
+            self.end(client, "stopped")
+        farewells = self._tasks - {self._looking}
+        if farewells:
+            _, late = await asyncio.wait(farewells, timeout=self.settings.drain_seconds)
+            if late:
+                logger.warning("%d disconnect callbacks take longer than the drain time and are cut", len(late))
+        tasks = set(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -139,8 +149,11 @@ class Node:
     async def publish(self, room: str, event: str, data: Any) -> Position:
         """Publish to a room and return the publication's position.
 
-        Raises Refuse where no such room is declared, TypeError where the data is not JSON, BrokerUnavailable.
+        Raises Refuse where no such room is declared, ValueError for an event that is no name, TypeError where the data
+        is not JSON, BrokerUnavailable.
         """
+        if type(event) is not str or not 0 < len(event) <= MAX_EVENT_CHARACTERS:
+            raise ValueError(f"an event is named by 1 to {MAX_EVENT_CHARACTERS} characters, not {event!r}")
         retention = self.rooms.resolve(room).declaration.retention
         return await self.hub.publish(room, event, encode(data), retention)
 
@@ -207,6 +220,9 @@ class Node:
     ) -> None:
         if any(_is_hello(frame) for frame in frames):
             raise Close(CloseCode.BAD_PROTOCOL, "hello a second time")
+        for frame in frames:
+            if isinstance(frame, Ack):
+                await self._store.acknowledge(client.session_id, frame.through)
         seqs = [numbered for frame in frames if (numbered := getattr(frame, "seq", None)) is not None]
         before = 0
         if seqs:
@@ -216,26 +232,25 @@ class Node:
                 raise Close(CloseCode.STALE_ATTACH, "a newer transport carries this session") from None
             except BrokenSequence as error:
                 raise Close(CloseCode.BAD_PROTOCOL, str(error)) from None
+        # From the claim on nothing here waits, so that messages cannot overtake one another.
         if alive:
             self._heard(client)
         for frame in frames:
             seq: int | None = getattr(frame, "seq", None)
             if seq is None:
-                await self._take(client, frame)
+                self._take(client, frame)
             elif seq <= before:
                 self._repeat(client, seq)
             else:
                 before = seq  # one message may hold its own repeats
                 self._dispatch.submit(client, frame)
 
-    async def _take(self, client: Session, frame: ClientFrame | Malformed) -> None:
+    def _take(self, client: Session, frame: ClientFrame | Malformed) -> None:
         """Take a frame without a seq, which waits for nothing; ``bye`` waits for the frames before it."""
         match frame:
             case Ping():
                 if client.attachment is not None:
                     client.attachment.put("@pong", encode(("pong", frame.t)))
-            case Ack():
-                await self._store.acknowledge(client.session_id, frame.through)
             case Malformed():
                 if client.attachment is not None:
                     client.attachment.put(f"@{frame.code}", encode(("error", None, frame.code, frame.message)))
@@ -250,7 +265,7 @@ class Node:
         if hello.attach != client.record.attach:
             raise Close(CloseCode.STALE_ATTACH, "this is not the newest transport of the session")
         if client.credential != request.credential():
-            await self.admission.check(client, request, hello, client.transport or "send")
+            client.credential = (await self.admission.check(client, request, hello, None)).credential
         await self._store.acknowledge(client.session_id, hello.acked)
         await self._receive(client, hello.attach, frames, alive=True)
         # Let handlers that wait for nothing finish, so that this answer brings their outcome.
@@ -268,17 +283,22 @@ class Node:
         if client.attachment is not None:
             client.attachment.close(close or Close(CloseCode.BYE, reason))
         client.jobs.clear()
-        if client.worker is not None and client.worker is not asyncio.current_task():
-            client.worker.cancel()
-        self.own(self._farewell(client, reason))
+        worker = client.worker
+        if worker is not None and worker is not asyncio.current_task():
+            worker.cancel()
+        self.own(self._farewell(client, reason, worker))
 
-    def own(self, work: Coroutine[Any, Any, None]) -> None:
+    def own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something that ends with this node at the latest."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
-    async def _farewell(self, client: Session, reason: str) -> None:
+    async def _farewell(self, client: Session, reason: str, worker: asyncio.Task[None] | None) -> None:
+        if worker is not None:
+            # A handler is over before the callbacks say that its session is, unless it will not be cancelled.
+            await asyncio.wait({worker}, timeout=self.settings.close_seconds)
         await self._store.remove(client.session_id)
         await self.checks.disconnected(client, reason)
 
@@ -314,6 +334,8 @@ class Node:
         attachment.repeat_ack()
 
     def _tick(self, attachment: Attachment) -> None:
+        if attachment.closing is not None:
+            return  # it is over; its session may live on, carried by another
         action, again_at = attachment.heartbeat.tick(self._loop.time())
         match action:
             case Action.PING:

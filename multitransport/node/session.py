@@ -46,6 +46,7 @@ class Session:
         "record",
         "request",
         "resumed",
+        "settled",
         "state",
         "worker",
     )
@@ -54,6 +55,8 @@ class Session:
         self.record = record
         self.request = request
         self.resumed = False
+        self.settled = False
+        """The connect check is over: who it is stays as it is."""
         self.state = State.UNCONFIRMED
         self.attachment: Attachment | None = None
         self.credential = b""
@@ -64,6 +67,13 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<Session {self.session_id} user={self.user_id!r} {self.state.value}>"
+
+    def resume_as(self, candidate: Session) -> None:
+        """Take over what the connect check made of the request that resumes it."""
+        self.request = candidate.request
+        self.credential = candidate.credential
+        self.resumed = True
+        self._data = candidate._data
 
     @property
     def session_id(self) -> str:
@@ -77,7 +87,7 @@ class Session:
 
     @user_id.setter
     def user_id(self, user_id: str | None) -> None:
-        if self.state is not State.UNCONFIRMED or self.attachment is not None:
+        if self.settled:
             raise AttributeError("user_id can only be set in the connect check")
         self.record.user_id = user_id
 

@@ -5,6 +5,8 @@ The Quart extension reads each from ``MULTITRANSPORT_<NAME>``.
 
 from __future__ import annotations
 
+import re
+
 from multitransport.core.limits import Limits
 from multitransport.errors import ConfigurationError
 
@@ -67,6 +69,9 @@ class Settings(Limits, frozen=True, kw_only=True):
         unknown = [name for name in self.transports if name not in TRANSPORTS]
         if unknown or not self.transports:
             raise ConfigurationError(f"transports must be some of {', '.join(TRANSPORTS)}, not {self.transports!r}")
+        for origin in self.origins:
+            if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
+                raise ConfigurationError(f"an origin is like https://app.example, without a path, not {origin!r}")
         if self.broker != "memory":
             raise ConfigurationError(f"there is no broker {self.broker!r}; this version has 'memory'")
         for name in self.__struct_fields__:

@@ -13,6 +13,7 @@ from msgspec import Meta, Raw
 from multitransport.protocol.position import MAX_COUNT, Position
 
 __all__ = [
+    "MAX_EVENT_CHARACTERS",
     "SEQUENCED",
     "Ack",
     "Bye",
@@ -31,7 +32,8 @@ __all__ = [
 
 Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 Seq = Annotated[int, Meta(ge=1, le=MAX_COUNT)]
-Event = Annotated[str, Meta(min_length=1, max_length=255)]
+MAX_EVENT_CHARACTERS = 255
+Event = Annotated[str, Meta(min_length=1, max_length=MAX_EVENT_CHARACTERS)]
 Nonce = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{22,64}\Z")]
 
 encode = msgspec.json.Encoder().encode
@@ -103,7 +105,7 @@ class Bye(msgspec.Struct, array_like=True, frozen=True, tag="bye"):
     pass
 
 
-SEQUENCED = frozenset({"join", "leave", "send", "publish"})
+SEQUENCED = frozenset({"join", "leave", "send", "publish", "presence"})
 """Kinds whose second element is a seq."""
 
 ClientFrame = Hello | Join | Leave | Send | Publish | Ack | Ping | Pong | Bye

@@ -40,7 +40,7 @@ class Query(msgspec.Struct, frozen=True):
 async def read_room(node: Node, scope: Scope, receive: Receive, send: Send, headers: Headers, room: str) -> None:
     """Answer with what the room has and will have. Raises Close before the answer has begun."""
     if scope["method"] not in ("GET", "HEAD"):
-        raise Close(CloseCode.METHOD_NOT_ALLOWED, f"use GET, not {scope['method']}")
+        raise Close(CloseCode.METHOD_NOT_ALLOWED, f"use GET, not {scope['method']}", allow="GET, HEAD")
     request = Request(scope)
     query = _query(request, node.settings.poll_seconds)
     _, attachment, start, recovery = await node.visit(
@@ -57,7 +57,8 @@ async def read_room(node: Node, scope: Scope, receive: Receive, send: Send, head
             await _answer(node, attachment, send, headers, start, recovery)
         else:
             await send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *headers]})
-            first = eventstream.comment("joined") if recovery.recovered else _gap_event(start, recovery.lost)
+            # A place to come back to, even if the stream is cut before its first event: one without data is not told.
+            first = b"id: %s\n\n" % str(start).encode() if recovery.recovered else _gap_event(start, recovery.lost)
             await send({"type": "http.response.body", "body": first, "more_body": True})
             writer = Writer(partial(_write, send, start.epoch), connection, node.settings.batch_bytes)
             await carry(attachment, left(receive), writer, 0)

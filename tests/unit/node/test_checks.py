@@ -204,8 +204,24 @@ async def test_what_fails_is_told_with_a_reference_and_logged_once(
 
 @EVERY_CHECK
 async def test_a_check_that_is_cancelled_refuses_nobody(run: Any) -> None:
+    begun = asyncio.Event()
+
+    async def check(*_: Any, **__: Any) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    checking = asyncio.create_task(run(App(), check))
+    await begun.wait()
+    checking.cancel()
     with pytest.raises(asyncio.CancelledError):
+        await checking
+
+
+@EVERY_CHECK
+async def test_the_cancellation_of_a_task_that_a_check_waits_for_is_a_failure(run: Any) -> None:
+    with pytest.raises(Refuse) as refused:
         await run(App(), raising(asyncio.CancelledError()))
+    assert refused.value.code == "failed"
 
 
 async def test_a_traceback_leads_to_the_application(caplog: pytest.LogCaptureFixture) -> None:

@@ -105,7 +105,9 @@ export class Connection implements AttemptOwner {
   bye(): void {
     const current = this.#current;
     if (!current) return;
-    const lines = [...this.session.outgoing(), '["bye"]'];
+    // A request that is under way dies with the page: what it carried goes once more, or the server would miss a seq.
+    const before = current.name === "websocket" ? [] : this.session.unanswered();
+    const lines = [...before, ...this.session.outgoing(), '["bye"]'];
     if (current.name === "websocket") current.transport?.send(lines);
     else farewell(`${this.base}send`, [current.sendHello(), ...lines].join("\n"));
   }

@@ -137,6 +137,11 @@ export class Session {
     if (this.#attached) this.#controls.push(JSON.stringify(frame));
   }
 
+  /** What was sent and is not answered: it may not have arrived. */
+  unanswered(): string[] {
+    return this.#outbox.unanswered();
+  }
+
   /** Return the lines to send now. */
   outgoing(): string[] {
     if (!this.#attached) return [];

@@ -644,6 +644,21 @@ test("bye goes over the socket, and closing ends it all", async () => {
   assert.equal(opened.length, 1);
 });
 
+test("bye beside a stream brings what a request under way may take with it", async () => {
+  const bodies: Blob[] = [];
+  Object.assign(navigator, { sendBeacon: (_: string, body: Blob) => bodies.push(body) > 0 });
+  start({ transports: ["sse"] });
+  await pass(0);
+  last("sse").prove();
+  connection.session.submit("send", ["sent", null], () => {});
+  connection.pump();
+  await pass(0);
+  connection.session.submit("send", ["unsent", null], () => {});
+  connection.bye();
+  const [, ...lines] = (await bodies[0]!.text()).split("\n");
+  assert.deepEqual(lines.filter((each) => !each.startsWith('["p')), ['["send",1,"sent",null]', '["send",2,"unsent",null]', '["bye"]']);
+});
+
 test("a poll is asked by another that is not held", async () => {
   start({ transports: ["poll"] });
   await pass(0);

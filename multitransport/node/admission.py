@@ -258,10 +258,12 @@ class Admission:
             position = asked.position if asked is not None and asked.position is not None else None
             known = position is not None
             await self._rejoin(client, attachment, room, position or joined_at, known=known, quiet=quiet and known)
-        # What an earlier hello asked for and is still waiting is asked for again, or no longer wanted.
-        client.jobs[:] = [job for job in client.jobs if not isinstance(job, JoinRequest)]
+        # What an earlier hello asked for and still waits keeps its place before the frames that rely on it, or is no
+        # longer wanted.
+        client.jobs[:] = [job for job in client.jobs if not isinstance(job, JoinRequest) or job.room in hello.rooms]
+        waiting = {job.room for job in client.jobs if isinstance(job, JoinRequest)}
         for room, wanted in hello.rooms.items():
-            if room not in client.record.rooms:
+            if room not in client.record.rooms and room not in waiting:
                 self._dispatch.submit(client, _request(room, wanted))
 
     async def _rejoin(

@@ -248,7 +248,8 @@ class Admission:
             "max_message": settings.max_message_bytes,
             "transport": attachment.transport,
         }
-        attachment.put("@welcome", encode(("welcome", options)), news=not admitted.resumed)
+        # Without its token a client that polls could neither send nor wait for the answer of the next one.
+        attachment.put("@welcome", encode(("welcome", options)), news=admitted.token != hello.token)
         for seq, outcome in inbox.to_repeat().items():
             attachment.put(seq, outcome)
         if (ack := attachment.acked()) is not None:

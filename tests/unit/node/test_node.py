@@ -130,6 +130,18 @@ async def test_where_the_welcome_was_lost_the_same_hello_finds_its_session() -> 
 
 
 @simulated
+async def test_a_welcome_is_news_where_it_brings_another_token() -> None:
+    async with chat_site() as site:
+        first = await site.attach(1, "poll")
+        lost = first.news
+        again = await site.attach(2, "poll")
+        repeated = again.news
+        token = (await site.welcomed(again))["token"]
+        known = await site.attach(3, "poll", token=token)
+        assert (lost, repeated, known.news) == (True, True, False)
+
+
+@simulated
 async def test_the_same_new_of_another_user_is_another_session() -> None:
     site = chat_site()
 

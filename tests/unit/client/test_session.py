@@ -355,6 +355,28 @@ class TestLeaving:
         assert [frame[:2] for frame in line.sent()] == [["leave", 1], ["join", 2]]
         assert line.take(["left", 1, "r"], joined(2, 5)) == [Outcome(2), Joined("r", 3)]
 
+    def test_a_room_that_is_yet_to_be_left_is_not_named_in_a_hello(self) -> None:
+        line = Line().attached().joined()
+        line.session.leave(2, "r")
+        line.session.join(3, "r")
+        assert "rooms" not in line.hello()
+        line.take(welcome(seq=1, resumed=True))
+        assert [frame[:2] for frame in line.sent()] == [["leave", 2], ["join", 3]]
+
+    def test_what_is_said_of_a_former_membership_is_not_meant_for_the_present_one(self) -> None:
+        line = Line().attached().joined()
+        line.session.leave(2, "r")
+        line.session.join(3, "r")
+        line.hello()
+        # The record still has the room as it was joined first.
+        assert line.take(welcome(seq=1, resumed=True), joined(None, 0), pub(1)) == [Welcomed(True)]
+        line.sent()
+        assert line.take(["left", 2, "r"], joined(3, 7), pub(8)) == [
+            Outcome(2),
+            Joined("r", 3),
+            Publication("r", "n", 8, Position("e", 8)),
+        ]
+
     def test_the_server_may_end_a_membership(self) -> None:
         line = Line().attached().joined()
         (left,) = line.take(["left", None, "r", "banned", "go"])

@@ -18,7 +18,7 @@ class Membership:
     """A room the program wants to be in.
 
     ``position`` is the last one received, ``asked`` the one last sent to the server. ``ticket`` is that of the join
-    until it is answered; ``hello`` is the attach of the hello that named the room last.
+    until it is answered; ``since`` and ``hello`` are the attaches of the first and the last hello that named the room.
     """
 
     room: str
@@ -27,7 +27,12 @@ class Membership:
     ticket: int | None
     joined: bool = False
     asked: Position | None = None
+    since: int = 0
     hello: int = 0
+
+    def named_by(self, attach: int) -> bool:
+        """Tell whether the hello with this attach named the room: once one has, all do."""
+        return 0 < self.since <= attach
 
     def ask(self) -> dict[str, Any]:
         """Return the options of a join, or of the room in a hello."""
@@ -61,7 +66,7 @@ class Memberships:
         While its join is under way, and the hello with this attach did not name it, the server speaks of a former one.
         """
         membership = self.get(room)
-        if membership is not None and membership.ticket is not None and membership.hello != attach:
+        if membership is not None and membership.ticket is not None and not membership.named_by(attach):
             return None
         return membership
 
@@ -81,6 +86,7 @@ class Memberships:
         for room, membership in self._by_room.items():
             if membership.ticket is None or (membership.ticket not in sent and room not in leaving):
                 membership.hello = attach
+                membership.since = membership.since or attach
                 rooms[room] = membership.ask()
         return rooms
 
@@ -89,7 +95,7 @@ class Memberships:
         return [
             membership.ticket
             for membership in self._by_room.values()
-            if membership.ticket is not None and membership.hello == attach
+            if membership.ticket is not None and membership.named_by(attach)
         ]
 
     def published(self, frame: list[Any], effects: list[Effect]) -> None:
@@ -104,10 +110,15 @@ class Memberships:
             effects.append(Publication(room, event, data, position, rest[0].get("from") if rest else None))
 
     def joined(
-        self, membership: Membership, position: Position, options: dict[str, Any], effects: list[Effect]
+        self,
+        membership: Membership,
+        asked: Position | None,
+        position: Position,
+        options: dict[str, Any],
+        effects: list[Effect],
     ) -> None:
-        """Take what a ``joined`` frame says of this membership."""
-        asked, former = membership.asked, membership.position
+        """Take what a ``joined`` frame, which answers to the position ``asked``, says of this membership."""
+        former = membership.position
         # What an older transport delivered while this answer was under way may have moved the position beyond it.
         ahead = former is not None and former.epoch == position.epoch and former.offset > position.offset
         if not ahead or (asked is not None and asked.offset > position.offset):
@@ -116,6 +127,10 @@ class Memberships:
         membership.ticket, membership.joined = None, True
         if not options["recovered"]:
             effects.append(Gap(membership.room, position, options.get("lost")))
+        elif former is not None and membership.position == position != former:
+            # A hello from before the first position, answered by another session: to the server, a newcomer's.
+            lost = position.offset - former.offset if position.epoch == former.epoch else None
+            effects.append(Gap(membership.room, position, lost))
 
     def left(self, membership: Membership, error: RequestError | None, effects: list[Effect]) -> None:
         """The server has ended a membership, or refused to begin it."""

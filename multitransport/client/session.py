@@ -231,8 +231,11 @@ class Session:
         else:
             pending = self._outbox.answered(seq)
             membership = None if pending is None else self._memberships.by_ticket(room, pending.ticket)
-        if membership is not None:
-            self._memberships.joined(membership, Position(str(epoch), int(offset)), options, effects)
+        if membership is None:
+            return
+        # A later hello, whose answer is still to come, may have asked for more.
+        asked = membership.asked if seq is not None or membership.hello == self._carrying else None
+        self._memberships.joined(membership, asked, Position(str(epoch), int(offset)), options, effects)
 
     def _left(self, frame: list[Any], effects: list[Effect]) -> None:
         _, seq, room, *why = frame

@@ -363,6 +363,31 @@ class TestLeaving:
         line.take(welcome(seq=1, resumed=True))
         assert [frame[:2] for frame in line.sent()] == [["leave", 2], ["join", 3]]
 
+    def test_an_answer_to_an_older_hello_does_not_move_back(self) -> None:
+        line = Line().attached().joined()
+        line.hello()
+        older = line.attach
+        line.session.receive(message(pub(1)), 1)
+        line.hello()
+        answer = message(welcome(seq=1, resumed=True), joined(None, 0), pub(1), pub(2))
+        effects = line.session.receive(answer, older)
+        assert effects == [Welcomed(True), Joined("r", None), Publication("r", "n", 2, Position("e", 2))]
+
+    @pytest.mark.parametrize(("epoch", "lost"), [("e", 4), ("other", None)])
+    def test_an_answer_that_leaves_something_out_says_so_though_the_server_could_not_know(
+        self, epoch: str, lost: int | None
+    ) -> None:
+        line = Line()
+        line.session.join(1, "r")
+        line.hello()
+        former = line.attach
+        line.hello()
+        line.session.receive(message(welcome(), joined(None, 5)), former)
+        position = Position(epoch, 9)
+        answer = ["joined", None, "r", list(position), {"mode": "log", "recovered": True}]
+        effects = line.take(welcome(session="another"), answer)
+        assert effects == [Welcomed(False), Joined("r", None), Gap("r", position, lost)]
+
     def test_what_is_said_of_a_former_membership_is_not_meant_for_the_present_one(self) -> None:
         line = Line().attached().joined()
         line.session.leave(2, "r")

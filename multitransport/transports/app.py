@@ -96,7 +96,9 @@ class TransportApp:
                 "headers": [*told, (b"cache-control", b"no-cache")],
             }
         )
-        await send({"type": "http.response.body", "body": b"" if fresh or scope["method"] == "HEAD" else self._script})
+        body = b"" if fresh or scope["method"] == "HEAD" else self._script
+        # Said though it is the default: the test client of Quart 0.23 asks for it.
+        await send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _health(self, send: Send, headers: Headers) -> None:
         draining = self._node.draining

@@ -75,7 +75,7 @@ async def respond(send: Send, status: int, headers: Headers, body: bytes) -> Non
     """Answer a request in one piece."""
     length = [(b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 async def respond_close(send: Send, close: Close, headers: Headers) -> None:

@@ -124,7 +124,7 @@ async def test_a_session_ends_when_its_client_stays_away(transport: str) -> None
         await eventually(lambda: application.disconnected)
         assert 0.3 < now() - begun < 0.5 + SLACK_SECONDS
         assert application.node.sessions == {}
-        assert application.disconnected == [(session_id, "expired")]
+        await eventually(lambda: application.disconnected == [(session_id, "expired")])
         assert not (await one.open())["resumed"]
 
 

@@ -18,7 +18,8 @@ class Membership:
     """A room the program wants to be in.
 
     ``position`` is the last one received, ``asked`` the one last sent to the server. ``ticket`` is that of the join
-    until it is answered; ``since`` and ``hello`` are the attaches of the first and the last hello that named the room.
+    until it is answered. ``since`` and ``hello`` are the attaches of the first and the last hello that named the room;
+    ``since`` is 0 where the last one left it out.
     """
 
     room: str
@@ -31,7 +32,7 @@ class Membership:
     hello: int = 0
 
     def named_by(self, attach: int) -> bool:
-        """Tell whether the hello with this attach named the room: once one has, all do."""
+        """Tell whether the hello with this attach named the room."""
         return 0 < self.since <= attach
 
     def ask(self) -> dict[str, Any]:
@@ -88,6 +89,8 @@ class Memberships:
                 membership.hello = attach
                 membership.since = membership.since or attach
                 rooms[room] = membership.ask()
+            else:
+                membership.since = 0
         return rooms
 
     def named(self, attach: int) -> list[int]:

@@ -363,6 +363,19 @@ class TestLeaving:
         line.take(welcome(seq=1, resumed=True))
         assert [frame[:2] for frame in line.sent()] == [["leave", 2], ["join", 3]]
 
+    def test_a_join_that_was_named_and_then_sent_is_sent_again_where_the_session_is_lost(self) -> None:
+        line = Line().attached()
+        line.session.hello(wait_seconds=0)
+        line.session.receive(message(welcome(resumed=True)), 2)
+        line.session.join(1, "r")
+        # A poll that goes on names the room, and the join goes out beside it before the answer is there.
+        assert "rooms" in msgspec.json.decode(line.session.hello(wait_seconds=25).frame)[1]
+        assert frames(line.session.upstream(3)) == [["join", 1, "r", {}]]
+        line.attach = 3
+        assert "rooms" not in line.hello()
+        line.take(welcome(session="another"))
+        assert line.sent() == [["join", 1, "r", {}]]
+
     def test_an_answer_to_an_older_hello_does_not_move_back(self) -> None:
         line = Line().attached().joined()
         line.hello()

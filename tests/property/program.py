@@ -142,7 +142,9 @@ class Program:
     def _joined(self, room: str, *, told: bool) -> None:
         position = self.session.position(room)
         assert position is not None
-        have = self.have.setdefault(room, Position(position.epoch, self.record.starts[room]))
+        # Once a session has ended, a hello repeated late begins another, and a newcomer starts where that one stood.
+        start = position.offset if self.record.ended else self.record.starts[room]
+        have = self.have.setdefault(room, Position(position.epoch, start))
         assert told or position == have, "the position moved and nobody said so"
 
     def _gap(self, gap: Gap) -> None:

@@ -156,6 +156,7 @@ class Line:
         self._body = b""
         self._decoder = EventStreamDecoder()
         self._posting: bytes | None = None
+        self._welcomed = False
         self.attach = 0
         self._begin(0.0)
 
@@ -261,6 +262,11 @@ class Line:
             self.close(closed)
 
     def _receive(self, message: bytes) -> None:
+        if not self._welcomed:
+            # The client has moved here, and goes back to no older one.
+            self._welcomed = True
+            for line in self._world.lines[: self._world.lines.index(self)]:
+                line.close(Closed(0, "moved away from"))
         for closed in self._program.receive(message, self.attach) if message else ():
             self.close(closed)
 

@@ -49,9 +49,14 @@ class Refuse(MultiTransportError):
     """
 
     def __init__(self, code: str = "refused", message: str = "") -> None:
-        super().__init__(code, message)
-        self.code = code
-        self.message = message
+        # Whatever is given here is sent to a client as text.
+        self.code = _text(code)
+        self.message = _text(message)
+        super().__init__(self.code, self.message)
+
+
+def _text(value: object) -> str:
+    return str(value).encode("utf-8", "replace").decode()
 
 
 class RequestError(MultiTransportError):

@@ -79,8 +79,11 @@ class Broker(Protocol):
 class SessionStore(Protocol):
     """Sessions' records. Each method is atomic; a session that is not there is told, never made anew."""
 
-    async def create(self, record: SessionRecord) -> SessionRecord:
-        """Keep the record, unless one with the same ``new`` and ``user_id`` exists; return the one that is kept."""
+    async def create(self, record: SessionRecord, expires_at: float) -> SessionRecord:
+        """Keep the record, until it expires or is attached, unless one with the same ``new`` and ``user_id`` exists.
+
+        Return the one that is kept.
+        """
         ...
 
     async def find(self, session_id: str) -> SessionRecord | None:

@@ -90,11 +90,19 @@ class MemoryBroker:
     def _log(self, room: str, retention: Retention) -> Log:
         log = self._logs.get(room)
         if log is None:
-            if len(self._logs) >= self._max_rooms:
+            if len(self._logs) >= self._max_rooms and not self._evict():
                 raise TooManyRooms(f"this process keeps {self._max_rooms} rooms already")
             log = self._logs[room] = new_log(room, self._new_epoch(), retention)
         self._used_at[room] = self._clock()
         return log
+
+    def _evict(self) -> bool:
+        """Forget a room that nobody reads and that holds nothing; False where there is none."""
+        for room, log in self._logs.items():
+            if not len(log) and room not in self._subscribed:
+                del self._logs[room], self._used_at[room]
+                return True
+        return False
 
 
 class MemorySessionStore:
@@ -105,10 +113,13 @@ class MemorySessionStore:
         self._by_new: dict[tuple[str, str | None], str] = {}
         self._expires_at: dict[str, float] = {}
 
-    async def create(self, record: SessionRecord) -> SessionRecord:
+    async def create(self, record: SessionRecord, expires_at: float) -> SessionRecord:
         """See SessionStore."""
         session_id = self._by_new.setdefault((record.new, record.user_id), record.session_id)
-        return self._records.setdefault(session_id, record)
+        kept = self._records.setdefault(session_id, record)
+        if kept is record:
+            self._expires_at[session_id] = expires_at
+        return kept
 
     async def find(self, session_id: str) -> SessionRecord | None:
         """See SessionStore."""

@@ -103,18 +103,20 @@ class Arrivals:
             return
         membership = self._memberships.by_ticket(room, pending.ticket)
         if membership is not None:
-            self._memberships.joined(membership, position, options, effects, ticket=pending.ticket)
+            self._memberships.joined(membership, membership.asked, position, options, effects, ticket=pending.ticket)
 
     def _joined_unasked(self, room: str, position: Position, options: dict[str, Any], effects: list[Effect]) -> None:
         """Take the answer to a room of the hello, or the news that the server put the session in a room."""
         if self._memberships.get(room) is not None:
             if (membership := self._memberships.by_hello(room, self._link.carrying)) is not None:
                 ticket = None if membership.ticket in self._outbox.sent_tickets() else membership.ticket
-                self._memberships.joined(membership, position, options, effects, ticket=ticket)
+                # A later hello, whose answer is still to come, may have asked for more.
+                asked = membership.asked if membership.hello == self._link.carrying else None
+                self._memberships.joined(membership, asked, position, options, effects, ticket=ticket)
         elif room.removeprefix(PRESENCE_PREFIX) not in self._outbox.leaving() | self._left_ahead.keys():
             membership = Membership(room)
             self._memberships.add(membership)
-            self._memberships.joined(membership, position, options, effects, ticket=None, unasked=True)
+            self._memberships.joined(membership, None, position, options, effects, ticket=None, unasked=True)
 
     def _left(self, frame: list[Any], effects: list[Effect]) -> None:
         _, seq, room, *why = frame

@@ -23,8 +23,8 @@ class Membership:
     """A room the program wants to be in, or the server put it in.
 
     ``position`` is the last one received, ``asked`` the one last sent to the server. ``ticket`` is that of the join
-    until it is answered; ``hello`` is the attach of the hello that named the room last. ``presence`` is the body of the
-    last ``presence`` frame.
+    until it is answered. ``since`` and ``hello`` are the attaches of the first and the last hello that named the room;
+    ``since`` is 0 where the last one left it out. ``presence`` is the body of the last ``presence`` frame.
     """
 
     room: str
@@ -35,6 +35,7 @@ class Membership:
     mode: Mode = "log"
     joined: bool = False
     asked: Position | None = None
+    since: int = 0
     hello: int = 0
     presence: bytes | None = None
     keys: Keys = field(default_factory=Keys)
@@ -43,6 +44,10 @@ class Membership:
         """Whether the position is not one that was received already."""
         own = self.position
         return own is None or own.epoch != position.epoch or own.offset < position.offset
+
+    def named_by(self, attach: int) -> bool:
+        """Tell whether the hello with this attach named the room."""
+        return 0 < self.since <= attach
 
     def ask(self) -> dict[str, Any]:
         """Return the options of a join, or of the room in a hello."""
@@ -82,7 +87,7 @@ class Memberships:
         While its join is under way, and the hello with this attach did not name it, the server speaks of a former one.
         """
         membership = self.get(room)
-        if membership is not None and membership.ticket is not None and membership.hello != attach:
+        if membership is not None and membership.ticket is not None and not membership.named_by(attach):
             return None
         return membership
 
@@ -106,7 +111,10 @@ class Memberships:
             kept_back = room in leaving or (resuming and membership.position is not None)
             if membership.ticket is None or not (membership.ticket in sent or kept_back):
                 membership.hello = attach
+                membership.since = membership.since or attach
                 rooms[room] = membership.ask()
+            else:
+                membership.since = 0
         return rooms
 
     def named(self, attach: int) -> list[int]:
@@ -114,7 +122,7 @@ class Memberships:
         return [
             membership.ticket
             for membership in self._by_room.values()
-            if membership.ticket is not None and membership.hello == attach
+            if membership.ticket is not None and membership.named_by(attach)
         ]
 
     def with_presence(self) -> list[Membership]:
@@ -156,6 +164,7 @@ class Memberships:
     def joined(
         self,
         membership: Membership,
+        asked: Position | None,
         position: Position,
         options: dict[str, Any],
         effects: list[Effect],
@@ -163,8 +172,10 @@ class Memberships:
         ticket: int | None,
         unasked: bool = False,
     ) -> None:
-        """Take what a ``joined`` frame says of this membership; ``ticket`` is that of the join it answers."""
-        asked, former = membership.asked, membership.position
+        """Take what a ``joined`` frame, which answers to the position ``asked``, says of this membership; ``ticket`` is
+        that of the join it answers.
+        """
+        former = membership.position
         membership.mode = "state" if options.get("mode") == "state" else "log"
         recovered = bool(options["recovered"])
         if membership.mode == "state" and former is not None and former.offset and not position.offset:
@@ -181,6 +192,10 @@ class Memberships:
         if not recovered:
             membership.keys.clear()
             effects.append(Gap(membership.room, position, options.get("lost")))
+        elif former is not None and membership.position == position != former:
+            # A hello from before the first position, answered by another session: to the server, a newcomer's.
+            lost = position.offset - former.offset if position.epoch == former.epoch else None
+            effects.append(Gap(membership.room, position, lost))
 
     def left(self, membership: Membership, error: RequestError | None, effects: list[Effect]) -> None:
         """The server has ended a membership, or refused to begin it."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["Limits"]
+__all__ = ["MAX_MESSAGE_FRAMES", "Limits"]
+
+
+MAX_MESSAGE_FRAMES = 1_000
+"""Frames of one message from a client. Beyond: close ``bad_protocol``. No setting: more would only help an attacker."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -105,15 +105,20 @@ class Admission:
             return None
         return self._sessions.get(session_id)
 
-    async def check(self, client: Session, request: Request, hello: HelloOptions, transport: str) -> None:
-        """Look at the credentials of a request that speaks for a session. Raises Close."""
+    async def check(self, client: Session, request: Request, hello: HelloOptions, transport: str | None) -> Session:
+        """Look at the credentials of a request that speaks for a session; return what the check made of it.
+
+        Raises Close.
+        """
         candidate = await self._candidate(request, hello, transport, client)
         if candidate.user_id != client.user_id:
             raise Close(CloseCode.OTHER_USER, "these credentials belong to another user than the session")
-        client.credential = candidate.credential
+        return candidate
 
     async def admit(self, hello: HelloOptions, request: Request, transport: str) -> tuple[Session, Attachment]:
         """Take a hello: make or resume its session, and attach it. Raises Close."""
+        if len(hello.rooms) > self._settings.max_session_rooms:
+            raise Close(CloseCode.BAD_PROTOCOL, f"a session may be in {self._settings.max_session_rooms} rooms")
         known = await self.find(hello)
         if transport not in self._settings.transports:
             raise Close(CloseCode.TRANSPORT_NOT_ALLOWED, f"this server does not serve {transport}")
@@ -130,6 +135,8 @@ class Admission:
         self, request: Request, transport: str, name: str, position: Position | None, history: int | None
     ) -> Visit:
         """Let a request read one room without a session. Raises Close ``refused`` or ``not_found``."""
+        if transport not in self._settings.transports:
+            raise Close(CloseCode.TRANSPORT_NOT_ALLOWED, f"this server does not serve {transport}")
         visitor = Session(SessionRecord(self._new_secret(), "", b"", None, 0), request, self._verbs)
         try:
             room = self._rooms.resolve(name)
@@ -153,20 +160,24 @@ class Admission:
         self._hub.join(attachment.reader, log, recovery.offset)
         return Visit(visitor, attachment, Position(log.epoch, recovery.offset), recovery)
 
-    async def _candidate(self, request: Request, hello: HelloOptions, transport: str, known: Session | None) -> Session:
+    async def _candidate(
+        self, request: Request, hello: HelloOptions, transport: str | None, known: Session | None
+    ) -> Session:
         """Run the connect check on a session that is not one yet, so that a refusal leaves nothing behind. Raises
         Close.
         """
-        record = SessionRecord(self._new_secret(), hello.new, b"", None, 0)
-        candidate = Session(record, request, self._verbs)
-        candidate.resumed = known is not None
+        session_id = self._new_secret() if known is None else known.session_id
+        candidate = Session(SessionRecord(session_id, hello.new, b"", None, 0), request, self._verbs)
+        if known is not None:
+            candidate.resumed = True
+            candidate.data.update(known.data)
         candidate.credential = request.credential()
         if known is not None and known.credential == candidate.credential and transport == "poll" and known.polling:
             candidate.user_id = known.user_id
             return candidate
         try:
             await self._checks.connect(candidate, request, bytes(hello.auth))
-            allowed = await self._checks.transport(candidate, transport)
+            allowed = transport is None or await self._checks.transport(candidate, transport)
         except Refuse as refuse:
             code = CloseCode.INTERNAL if refuse.code == ErrorCode.FAILED else CloseCode.REFUSED
             raise Close(code, refuse.message, app_code=refuse.code) from None
@@ -175,10 +186,12 @@ class Admission:
         return candidate
 
     async def _resume(self, client: Session, hello: HelloOptions, request: Request, transport: str) -> Admitted:
-        await self.check(client, request, hello, transport)
+        candidate = await self.check(client, request, hello, transport)
+        if client.state is State.ENDED:
+            raise Close(CloseCode.SESSION_LOST, "the session has ended meanwhile")
         assert hello.token is not None
         await self._raise_attach(client.session_id, hello.attach)
-        client.http = request
+        client.resume_as(candidate)
         client.state = next_state(client.state, Event.ATTACH)
         return Admitted(client, hello.token, True)
 
@@ -190,13 +203,17 @@ class Admission:
             raise Close(CloseCode.TOO_MANY_SESSIONS, "this server is full", retry_after_seconds=retry)
         secret = self._new_secret()
         candidate.record.secret_hash = hash_secret(secret)
-        record = await self._store.create(candidate.record)
+        record = await self._store.create(candidate.record, self._clock() + self._settings.hello_seconds)
         # Where an earlier hello made the session, the token that was lost on the way ends here.
         await self._raise_attach(record.session_id, hello.attach, candidate.record.secret_hash)
-        candidate.record = record
-        client = self._sessions.add(candidate)
-        client.http = request
-        client.resumed = client is not candidate
+        if record.session_id == candidate.session_id:
+            candidate.record = record
+            self._sessions.add(candidate)
+        client = self._sessions.get(record.session_id)
+        if client is None:
+            raise Close(CloseCode.SESSION_LOST, "the session that this hello began has just ended")
+        if client is not candidate:
+            client.resume_as(candidate)
         if client.state is State.DETACHED:
             client.state = next_state(client.state, Event.ATTACH)
         return Admitted(client, self._tokens.sign(record.session_id, secret), client.resumed)
@@ -209,6 +226,7 @@ class Admission:
 
     def _attach(self, client: Session, hello: HelloOptions, transport: str) -> Attachment:
         """Put a new transport in the place of the one there may be."""
+        client.settled = True
         confirmed = client.state is not State.UNCONFIRMED
         heartbeat = Heartbeat(self._pulses[transport], self._clock(), confirmed=confirmed)
         client.away_since = None
@@ -238,17 +256,23 @@ class Admission:
             "max_message": settings.max_message_bytes,
             "transport": attachment.transport,
         }
-        attachment.put("@welcome", encode(("welcome", options)), news=not admitted.resumed)
+        # Without its token a client that polls could neither send nor wait for the answer of the next one.
+        attachment.put("@welcome", encode(("welcome", options)), news=admitted.token != hello.token)
         for seq, outcome in inbox.to_repeat().items():
             attachment.put(seq, outcome)
         if (ack := attachment.acked()) is not None:
             attachment.put("@ack", ack, news=False)
         for room, joined_at in list(client.record.rooms.items()):
             asked = hello.rooms.get(room, JoinOptions())
+            known = asked.position is not None
             given = JoinOptions(asked.position or joined_at, max_rate=asked.max_rate)
-            await self._rejoin(client, attachment, room, given, quiet=quiet and asked.position is not None)
+            await self._rejoin(client, attachment, room, given, known=known, quiet=quiet and known)
+        # What an earlier hello asked for and still waits keeps its place before the frames that rely on it, or is no
+        # longer wanted.
+        client.jobs[:] = [job for job in client.jobs if not isinstance(job, JoinRequest) or job.room in hello.rooms]
+        waiting = {job.room for job in client.jobs if isinstance(job, JoinRequest)}
         for room, wanted in hello.rooms.items():
-            if room in client.record.rooms:
+            if room in client.record.rooms or room in waiting:
                 continue
             if admitted.resumed and wanted.position is not None:
                 # It had been joined, so the server has taken the session out since.
@@ -258,8 +282,9 @@ class Admission:
         await self._presence.refresh(client)
 
     async def _rejoin(
-        self, client: Session, attachment: Attachment, name: str, options: JoinOptions, *, quiet: bool
+        self, client: Session, attachment: Attachment, name: str, options: JoinOptions, *, known: bool, quiet: bool
     ) -> None:
+        """Go on reading a room of the record; ``known``: the client has heard that it is joined."""
         try:
             log, recovery = await self._hub.open(name, self._rooms.retention(name), options.position, 0)
         except (Refuse, BrokerUnavailable) as error:
@@ -270,7 +295,7 @@ class Admission:
         if client.attachment is not attachment:
             return
         if not (quiet and recovery.recovered):
-            attachment.put(name, joined_frame(None, name, log, recovery), news=not recovery.recovered)
+            attachment.put(name, joined_frame(None, name, log, recovery), news=not (known and recovery.recovered))
         self._hub.join(attachment.reader, log, recovery.offset, options.max_rate)
 
 

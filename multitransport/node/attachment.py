@@ -24,7 +24,9 @@ def _nothing() -> None:
 
 
 class Close(Exception):
-    """Why a transport ends, or is refused before it begins. ``app_code`` is the code of an application's refusal."""
+    """Why a transport ends, or is refused before it begins. ``app_code`` is the code of an application's refusal,
+    ``allow`` the methods that would do.
+    """
 
     def __init__(
         self,
@@ -33,12 +35,14 @@ class Close(Exception):
         *,
         retry_after_seconds: float | None = None,
         app_code: str | None = None,
+        allow: str | None = None,
     ) -> None:
         super().__init__(code, reason)
         self.code = code
         self.reason = reason
         self.retry_after_seconds = retry_after_seconds
         self.app_code = app_code
+        self.allow = allow
 
     @property
     def http_status(self) -> int:
@@ -86,6 +90,7 @@ class Attachment:
         "_control",
         "_inbox",
         "_loop",
+        "_processed",
         "_woken",
         "abort",
         "attach",
@@ -117,6 +122,7 @@ class Attachment:
         self._woken = False
         self._inbox = record.inbox
         self._acked = -1
+        self._processed = record.inbox.processed
         self._close_seconds = close_seconds
         self._abort_handle: asyncio.TimerHandle | None = None
 
@@ -147,13 +153,17 @@ class Attachment:
         self._acked = -1
         self.wake()
 
+    def acknowledge(self) -> None:
+        """Let ``ack`` cover all that is processed: what there is to tell of it has been put."""
+        self._processed = self._inbox.processed
+        self.wake()
+
     def acked(self) -> bytes | None:
         """Return an ``ack`` frame if it moved since the last one."""
-        processed = self._inbox.processed
-        if processed == self._acked:
+        if self._processed == self._acked:
             return None
-        self._acked = processed
-        return encode(("ack", processed))
+        self._acked = self._processed
+        return encode(("ack", self._processed))
 
     def close(self, close: Close) -> None:
         """Have ``close`` written, and nothing after it; abort where that takes too long."""
@@ -180,7 +190,7 @@ class Attachment:
             self.close(Close(CloseCode.SLOW, "the client fell behind in a room that disconnects for it"))
             items = []
         control = self._control
-        if not control and self.closing is None and self._inbox.processed == self._acked:
+        if not control and self.closing is None and self._processed == self._acked:
             return Batch([], items, None) if items else None
         frames: list[Frame] = list(control.values())
         control.clear()

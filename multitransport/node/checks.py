@@ -4,9 +4,11 @@ refusal.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -64,11 +66,8 @@ class Checks:
             client.user_id = request.test_user
         elif self._connect is not None:
             value = decode_json(auth)
-            try:
-                async with self._host.request_context(request.scope):
-                    allowed = await self._connect(client, value)
-            except Exception as error:  # noqa: BLE001 - the application may raise anything
-                raise self._refusal(error, "the connect check") from None
+            async with self._guard("the connect check"), self._host.request_context(request.scope):
+                allowed = await self._connect(client, value)
             _must_not_be_false(allowed)
 
     async def transport(self, client: Session, transport: str) -> bool:
@@ -118,7 +117,7 @@ class Checks:
             except Exception:
                 logger.exception("a disconnect callback failed for %s", client.session_id)
 
-    def failure(self, error: Exception, what: str) -> Refuse:
+    def failure(self, error: BaseException, what: str) -> Refuse:
         """Log an exception once, with a reference the client gets in its stead."""
         reference = self._new_reference()
         logger.error("%s failed (reference %s)", what, reference, exc_info=error)
@@ -141,9 +140,19 @@ class Checks:
         return await self._call(what, function)
 
     async def _call(self, what: str, function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        async with self._guard(what), self._host.app_context():
+            return await function(*args)
+
+    @asynccontextmanager
+    async def _guard(self, what: str) -> AsyncGenerator[None]:
+        """Let nothing out of the application's code but Refuse, and the cancellation of this very task."""
         try:
-            async with self._host.app_context():
-                return await function(*args)
+            yield
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise self.failure(error, what) from None  # of a task that the application waited for
         except Exception as error:  # noqa: BLE001 - the application may raise anything
             raise self._refusal(error, what) from None
 

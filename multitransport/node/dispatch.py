@@ -63,7 +63,7 @@ class Dispatch:
         self._end = end
 
     def submit(self, client: Session, job: Job) -> None:
-        """Have the job run after those before it. The window and the rooms of a hello bound how many there can be."""
+        """Have the job run after those before it. The window and the last hello's rooms bound how many there are."""
         client.jobs.append(job)
         if client.worker is None:
             client.worker = asyncio.get_running_loop().create_task(self._work(client))
@@ -106,14 +106,16 @@ class Dispatch:
                 outcome = await self._outcome(client, frame, seq)
         except Refuse as refuse:
             outcome = encode(("error", seq, refuse.code, refuse.message))
+        except Exception as error:  # noqa: BLE001 - a frame that was claimed must end, whatever is wrong here
+            failure = self._checks.failure(error, "the server")
+            outcome = encode(("error", seq, failure.code, failure.message))
         await self._store.commit(client.session_id, seq, outcome, self._settings.max_outcome_bytes)
         attachment = client.attachment
         if attachment is None:
             return
-        if outcome is None:
-            attachment.wake()
-        else:
+        if outcome is not None:
             attachment.put(seq, outcome)
+        attachment.acknowledge()
         await self._begin(client, entries, told=True)
 
     async def _outcome(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from contextvars import Context
 
@@ -11,6 +12,8 @@ from multitransport.core.publication import Draft, Publication, Slice, publish_f
 from multitransport.core.reader import Cursor
 
 __all__ = ["Feed"]
+
+logger = logging.getLogger("multitransport")
 
 _PAUSE_RATIO = 1.0
 """The pause after a flush, in units of what the flush cost: at most half of the loop's time goes to one hot room."""
@@ -107,10 +110,13 @@ class Feed:
         if self._flashes:
             self._hand_out_flashes()
         for cursor in tuple(self.cursors):
-            if (throttle := self._throttles.get(cursor)) is None:
-                cursor.flush()
-            else:
-                throttle.flush()
+            try:
+                if (throttle := self._throttles.get(cursor)) is None:
+                    cursor.flush()
+                else:
+                    throttle.flush()
+            except Exception:
+                logger.exception("a reader of %r failed", self.log.room)  # and costs the others nothing
         self._offered, self._offered_bytes = offered, offered_bytes
         pause = _PAUSE_RATIO * (self._loop.time() - started)
         if pause < _SHORTEST_PAUSE_SECONDS:

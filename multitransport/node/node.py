@@ -13,12 +13,9 @@ from functools import partial
 from random import SystemRandom
 from typing import Any
 
-from multitransport.brokers.base import StaleAttach
 from multitransport.brokers.memory import MemoryBroker, MemoryPresenceStore, MemorySessionStore
 from multitransport.core.heartbeat import Action
-from multitransport.core.inbox import BrokenSequence
 from multitransport.core.session import Event, State, next_state
-from multitransport.errors import Refuse, request_error
 from multitransport.node.admission import Admission, Visit
 from multitransport.node.attachment import Attachment, Close
 from multitransport.node.checks import Checks
@@ -26,7 +23,7 @@ from multitransport.node.declarations import Declarations
 from multitransport.node.dispatch import Dispatch
 from multitransport.node.host import Host
 from multitransport.node.hub import Hub
-from multitransport.node.payload import read_data
+from multitransport.node.intake import Intake
 from multitransport.node.presence import Presence
 from multitransport.node.request import Request
 from multitransport.node.rooms import PRESENCE, SESSION_INBOX, RoomTable
@@ -36,18 +33,11 @@ from multitransport.node.settings import Settings
 from multitransport.node.timers import Timers
 from multitransport.node.tokens import Tokens
 from multitransport.node.verbs import ServerVerbs, draft_of
-from multitransport.protocol.binary import text
 from multitransport.protocol.codec import Malformed
-from multitransport.protocol.codes import CloseCode, ErrorCode
+from multitransport.protocol.codes import CloseCode
 from multitransport.protocol.frames import (
-    Ack,
-    Answer,
-    AnswerError,
-    Bye,
     ClientFrame,
-    Hello,
     HelloOptions,
-    Ping,
     encode,
 )
 from multitransport.protocol.position import Position
@@ -113,6 +103,15 @@ class Node:
             new_secret=partial(secrets.token_urlsafe, 16),
             verbs=self.verbs,
         )
+        self.intake = Intake(
+            settings=settings,
+            store=self._store,
+            admission=self.admission,
+            dispatch=self._dispatch,
+            presence=self.presence,
+            verbs=self.verbs,
+            own=self.own,
+        )
         for room in declarations.rooms:
             if room.retention.seconds < settings.resume_seconds:
                 logger.warning(
@@ -125,7 +124,7 @@ class Node:
     async def start(self) -> None:
         """Begin to serve."""
         await self.hub.start()
-        self.own(self._look_after())
+        self._looking = self.own(self._look_after())
 
     async def drain(self) -> None:
         """Take no more hellos and send every client away with a time to come back; return when they are gone, or after
@@ -152,21 +151,21 @@ class Node:
         """Drain, announce the end of the sessions, which go with this process, then end everything this node owns."""
         await self.drain()
         self._timers.stop()
-        leaving = [self.checks.disconnected(client, "stopped") for client in self.sessions]
-        try:
-            await asyncio.wait_for(asyncio.gather(*leaving), self.settings.drain_seconds)
-        except TimeoutError:
-            logger.warning("disconnect callbacks took longer than %g s and are cut", self.settings.drain_seconds)
-        workers = [client.worker for client in self.sessions if client.worker is not None]
-        beside = [task for client in self.sessions for task in client.tasks or ()]
-        tasks = [*self._tasks, *workers, *beside]
+        for client in list(self.sessions.values()):
+            self.end(client, "stopped")
+        farewells = self._tasks - {self._looking}
+        if farewells:
+            _, late = await asyncio.wait(farewells, timeout=self.settings.drain_seconds)
+            if late:
+                logger.warning("%d disconnect callbacks take longer than the drain time and are cut", len(late))
+        tasks = set(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.hub.stop()
 
     async def publish(self, room: str, event: str, data: Any) -> Position | None:
-        """Publish to a room; ``verbs`` has the options. Raises Refuse, TypeError, BrokerUnavailable."""
+        """Publish to a room; ``verbs`` has the options. Raises Refuse, TypeError, ValueError, BrokerUnavailable."""
         return await self.verbs.publish(room, draft_of(event, data), volatile=False)
 
     def going_away(self) -> Close:
@@ -229,67 +228,7 @@ class Node:
         """Take the frames of one message; ``alive``: the client had its welcome when it wrote them. Raises Close,
         having taken none.
         """
-        await self._receive(self._attachments[attachment], attachment.attach, frames, alive=alive)
-
-    async def _receive(
-        self, client: Session, attach: int, frames: list[ClientFrame | Malformed], *, alive: bool
-    ) -> None:
-        if any(_is_hello(frame) for frame in frames):
-            raise Close(CloseCode.BAD_PROTOCOL, "hello a second time")
-        seqs = [numbered for frame in frames if (numbered := getattr(frame, "seq", None)) is not None]
-        before = 0
-        if seqs:
-            try:
-                before = await self._store.claim(client.session_id, attach, seqs, self.settings.window)
-            except StaleAttach:
-                raise Close(CloseCode.STALE_ATTACH, "a newer transport carries this session") from None
-            except BrokenSequence as error:
-                raise Close(CloseCode.BAD_PROTOCOL, str(error)) from None
-        if alive:
-            self._heard(client)
-        for frame in frames:
-            seq: int | None = getattr(frame, "seq", None)
-            if seq is None:
-                await self._take(client, frame)
-            elif seq <= before:
-                self._repeat(client, seq)
-            else:
-                before = seq  # one message may hold its own repeats
-                if isinstance(frame, Answer | AnswerError):
-                    await self._answer(client, frame)
-                else:
-                    self._dispatch.submit(client, frame)
-
-    async def _take(self, client: Session, frame: ClientFrame | Malformed) -> None:
-        """Take a frame without a seq, which waits for nothing; ``bye`` waits for the frames before it."""
-        match frame:
-            case Ping():
-                if client.attachment is not None:
-                    client.attachment.put("@pong", encode(("pong", frame.t)))
-            case Ack():
-                await self._store.acknowledge(client.session_id, frame.through)
-            case Malformed():
-                if client.attachment is not None:
-                    client.attachment.put(f"@{frame.code}", encode(("error", None, frame.code, frame.message)))
-            case Bye():
-                self._dispatch.submit(client, frame)
-
-    async def send(self, hello: HelloOptions, frames: list[ClientFrame | Malformed], request: Request) -> bytes:
-        """Take what a client sends beside its stream or polls, and return the answer. Raises Close."""
-        client = await self.admission.find(hello)
-        if client is None:
-            raise Close(CloseCode.SESSION_LOST, "there is no such session here")
-        if hello.attach != client.record.attach:
-            raise Close(CloseCode.STALE_ATTACH, "this is not the newest transport of the session")
-        if client.credential != request.credential():
-            await self.admission.check(client, request, hello, client.transport or "send")
-        await self._store.acknowledge(client.session_id, hello.acked)
-        await self._receive(client, hello.attach, frames, alive=True)
-        # Let handlers that wait for nothing finish, so that this answer brings their outcome.
-        await asyncio.sleep(0)
-        inbox = client.record.inbox
-        outcomes, through = inbox.kept()
-        return b"\n".join([*map(text, outcomes.values()), encode(("ack", through))])
+        await self.intake.receive(self._attachments[attachment], attachment.attach, frames, alive=alive)
 
     def end(self, client: Session, reason: str, close: Close | None = None) -> None:
         """End a session for good."""
@@ -300,22 +239,27 @@ class Node:
         if client.attachment is not None:
             client.attachment.close(close or Close(CloseCode.BYE, reason))
         client.jobs.clear()
-        if client.worker is not None and client.worker is not asyncio.current_task():
-            client.worker.cancel()
-        for task in client.tasks or ():
-            if task is not asyncio.current_task():
-                task.cancel()
+        current = asyncio.current_task()
+        under_way = {
+            task for task in (client.worker, *(client.tasks or ())) if task is not None and task is not current
+        }
+        for task in under_way:
+            task.cancel()
         self.verbs.gone(client)
-        self.own(self._farewell(client, reason))
+        self.own(self._farewell(client, reason, under_way))
 
-    def own(self, work: Coroutine[Any, Any, None]) -> None:
+    def own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something that ends with this node at the latest."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
-    async def _farewell(self, client: Session, reason: str) -> None:
+    async def _farewell(self, client: Session, reason: str, under_way: set[asyncio.Task[None]]) -> None:
         await self.presence.exit_all(client)
+        if under_way:
+            # Handlers are over before the callbacks say that their session is, unless they will not be cancelled.
+            await asyncio.wait(under_way, timeout=self.settings.close_seconds)
         await self._store.remove(client.session_id)
         await self.hub.forget(f"{SESSION_INBOX}{client.session_id}")
         await self.checks.disconnected(client, reason)
@@ -343,42 +287,9 @@ class Node:
         if long and client.state is not State.ENDED:
             self.own(self.presence.exit_all(client))
 
-    def _heard(self, client: Session) -> None:
-        if client.attachment is not None:
-            client.attachment.heartbeat.heard()
-        if client.state is State.UNCONFIRMED:
-            client.state = next_state(client.state, Event.SIGN_OF_LIFE)
-            self.own(self.presence.refresh(client))
-
-    async def _answer(self, client: Session, frame: Answer | AnswerError) -> None:
-        """Take an answer at once: a handler that waits for it may be what keeps the frames before it waiting."""
-        outcome: bytes | None = None
-        try:
-            answer: Any
-            if isinstance(frame, AnswerError):
-                answer = request_error(frame.code, frame.message)
-            else:
-                answer = read_data(frame.data)
-            if not self.verbs.answered(client, frame.id, answer):
-                raise Refuse(ErrorCode.UNKNOWN_ASK, "nothing with this id is asked of this session")
-        except Refuse as refuse:
-            outcome = encode(("error", frame.seq, refuse.code, refuse.message))
-        await self._store.commit(client.session_id, frame.seq, outcome, self.settings.max_outcome_bytes)
-        if client.attachment is not None:
-            if outcome is not None:
-                client.attachment.put(frame.seq, outcome)
-            client.attachment.wake()
-
-    def _repeat(self, client: Session, seq: int) -> None:
-        attachment = client.attachment
-        if attachment is None:
-            return
-        outcome = client.record.inbox.outcome(seq)
-        if outcome is not None:
-            attachment.put(seq, outcome)
-        attachment.repeat_ack()
-
     def _tick(self, attachment: Attachment) -> None:
+        if attachment.closing is not None:
+            return  # it is over; its session may live on, carried by another
         action, again_at = attachment.heartbeat.tick(self._loop.time())
         match action:
             case Action.PING:
@@ -394,7 +305,3 @@ class Node:
                 )
         if math.isfinite(again_at):
             attachment.timer = self._timers.call_at(again_at, partial(self._tick, attachment))
-
-
-def _is_hello(frame: ClientFrame | Malformed) -> bool:
-    return isinstance(frame, Hello) or (isinstance(frame, Malformed) and frame.kind == "hello")

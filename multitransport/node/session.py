@@ -64,6 +64,7 @@ class Session:
         "polling",
         "record",
         "resumed",
+        "settled",
         "state",
         "tasks",
         "worker",
@@ -74,6 +75,8 @@ class Session:
         self.http = request
         self._verbs = verbs
         self.resumed = False
+        self.settled = False
+        """The connect check is over: who it is stays as it is."""
         self.state = State.UNCONFIRMED
         self.attachment: Attachment | None = None
         self.away_since: float | None = None
@@ -92,6 +95,13 @@ class Session:
     def __repr__(self) -> str:
         return f"<Session {self.session_id} user={self.user_id!r} {self.state.value}>"
 
+    def resume_as(self, candidate: Session) -> None:
+        """Take over what the connect check made of the request that resumes it."""
+        self.http = candidate.http
+        self.credential = candidate.credential
+        self.resumed = True
+        self._data = candidate._data
+
     @property
     def session_id(self) -> str:
         """The session's public id."""
@@ -104,7 +114,7 @@ class Session:
 
     @user_id.setter
     def user_id(self, user_id: str | None) -> None:
-        if self.state is not State.UNCONFIRMED or self.attachment is not None:
+        if self.settled:
             raise AttributeError("user_id can only be set in the connect check")
         self.record.user_id = user_id
 

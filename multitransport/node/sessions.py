@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from multitransport.node.session import Session
 
 __all__ = ["Sessions"]
 
 
-class Sessions:
-    """Sessions that have not ended."""
+class Sessions(Mapping[str, Session]):
+    """Sessions that have not ended, by id."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, Session] = {}
@@ -19,23 +19,21 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def __iter__(self) -> Iterator[Session]:
-        return iter(list(self._by_id.values()))
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_id)
 
-    def get(self, session_id: str) -> Session | None:
-        """Return the session of this id."""
-        return self._by_id.get(session_id)
+    def __getitem__(self, session_id: str) -> Session:
+        return self._by_id[session_id]
 
     def of_user(self, user_id: str) -> list[Session]:
         """Return a user's sessions."""
         return list(self._by_user.get(user_id, {}).values())
 
-    def add(self, client: Session) -> Session:
-        """Add a session, unless there is one with its id; return the one that is there."""
-        found = self._by_id.setdefault(client.session_id, client)
-        if found is client and client.user_id is not None:
+    def add(self, client: Session) -> None:
+        """Add a new session."""
+        self._by_id[client.session_id] = client
+        if client.user_id is not None:
             self._by_user.setdefault(client.user_id, {})[client.session_id] = client
-        return found
 
     def remove(self, client: Session) -> None:
         """Remove a session that has ended."""

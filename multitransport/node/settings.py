@@ -5,6 +5,8 @@ The Quart extension reads each from ``MULTITRANSPORT_<NAME>``.
 
 from __future__ import annotations
 
+import re
+
 from multitransport.core.limits import Limits
 from multitransport.errors import ConfigurationError
 
@@ -70,9 +72,12 @@ class Settings(Limits, frozen=True, kw_only=True):
         unknown = [name for name in self.transports if name not in TRANSPORTS]
         if unknown or not self.transports:
             raise ConfigurationError(f"transports must be some of {', '.join(TRANSPORTS)}, not {self.transports!r}")
+        for origin in self.origins:
+            if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
+                raise ConfigurationError(f"an origin is like https://app.example, without a path, not {origin!r}")
         if self.broker != "memory":
             raise ConfigurationError(f"there is no broker {self.broker!r}; this version has 'memory'")
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if isinstance(value, float) and value <= 0:
+            if isinstance(value, int | float) and not isinstance(value, bool) and not value > 0:
                 raise ConfigurationError(f"{name} must be above 0, not {value}")

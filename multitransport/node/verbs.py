@@ -21,7 +21,7 @@ from multitransport.node.rooms import SESSION_INBOX, USER_INBOX, RoomTable
 from multitransport.node.session import Session
 from multitransport.node.sessions import Sessions
 from multitransport.protocol.codes import CloseCode
-from multitransport.protocol.frames import encode
+from multitransport.protocol.frames import MAX_EVENT_CHARACTERS, encode
 from multitransport.protocol.position import Position
 
 __all__ = ["Answers", "RoomPage", "ServerVerbs"]
@@ -132,7 +132,7 @@ class ServerVerbs:
 
     async def request_all(self, room: str, event: str, data: Any, timeout: float) -> Answers:
         """Ask everybody who is in a room now, and return what came in time."""
-        asked = [client for client in self._sessions if room in client.record.rooms]
+        asked = [client for client in self._sessions.values() if room in client.record.rooms]
         results = await asyncio.gather(
             *(self.request(client, event, data, timeout) for client in asked), return_exceptions=True
         )
@@ -208,9 +208,12 @@ def draft_of(
     id: str | None = None,  # noqa: A002
     ask: str | None = None,
 ) -> Draft:
-    """Return a publication of any data: bytes as they are, else what JSON can say. Raises TypeError for what it
-    cannot.
+    """Return a publication of any data: bytes as they are, else what JSON can say.
+
+    Raises TypeError for what it cannot, ValueError for an event that is no name.
     """
+    if type(event) is not str or not 0 < len(event) <= MAX_EVENT_CHARACTERS:
+        raise ValueError(f"an event is named by 1 to {MAX_EVENT_CHARACTERS} characters, not {event!r}")
     binary = isinstance(data, bytes | bytearray | memoryview)
     encoded = bytes(data) if binary else encode(None if deleted else data)
     return Draft(event, encoded, binary, key=key, deleted=deleted, exclude=exclude, id=id, ask=ask)

@@ -91,12 +91,12 @@ def _blame(elements: list[Any], message: str) -> Malformed:
     kind = elements[0] if elements else None
     if not isinstance(kind, str):
         return Malformed(ErrorCode.BAD_FRAME, "a frame begins with its kind, a string")
-    if kind not in _KINDS:
-        return Malformed(ErrorCode.UNKNOWN_KIND, f"there is no kind of frame {kind[:64]!r}")
     seq: int | None = None
     if kind in SEQUENCED and len(elements) > 1:
         try:
             seq = msgspec.convert(elements[1], Seq)
         except msgspec.ValidationError:
             seq = None
+    if kind not in _KINDS:
+        return Malformed(ErrorCode.UNKNOWN_KIND, f"there is no kind of frame {kind[:64]!r}", seq, kind)
     return Malformed(ErrorCode.BAD_FRAME, f"{kind}: {message}", seq, kind)

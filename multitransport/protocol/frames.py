@@ -13,12 +13,14 @@ from msgspec import Meta, Raw
 from multitransport.protocol.position import MAX_COUNT, Position
 
 __all__ = [
+    "MAX_EVENT_CHARACTERS",
     "SEQUENCED",
     "Ack",
     "Answer",
     "AnswerError",
     "Bye",
     "ClientFrame",
+    "DataOptions",
     "Hello",
     "HelloOptions",
     "Join",
@@ -35,7 +37,8 @@ __all__ = [
 Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 Seq = Annotated[int, Meta(ge=1, le=MAX_COUNT)]
 Rate = Annotated[float, Meta(gt=0, le=1000)]
-Event = Annotated[str, Meta(min_length=1, max_length=255)]
+MAX_EVENT_CHARACTERS = 255
+Event = Annotated[str, Meta(min_length=1, max_length=MAX_EVENT_CHARACTERS)]
 Key = Annotated[str, Meta(min_length=1, max_length=255)]
 Code = Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,64}\Z")]
 Nonce = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{22,64}\Z")]
@@ -65,7 +68,7 @@ class HelloOptions(msgspec.Struct, frozen=True):
     wait: Annotated[float, Meta(ge=0)] | None = None
 
 
-class DataOptions(msgspec.Struct, frozen=True):
+class DataOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     """What follows data: whether it is bytes, as base64, and in a state room its key."""
 
     b64: bool = False

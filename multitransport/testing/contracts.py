@@ -198,6 +198,10 @@ class BrokerContract(ABC):
         assert advanced == []
 
 
+SOON = 2e9
+"""Later than any time of these tests: when a record expires that is never attached."""
+
+
 class SessionStoreContract(ABC):
     """The contract of a SessionStore."""
 
@@ -211,11 +215,11 @@ class SessionStoreContract(ABC):
     async def store(self) -> AsyncIterator[SessionStore]:
         """A store that keeps one record, that of session ``s1``."""
         async with self.open_store() as store:
-            await store.create(record("s1"))
+            await store.create(record("s1"), SOON)
             yield store
 
     async def test_a_record_is_found_as_it_was_made(self, store: SessionStore) -> None:
-        await store.create(record("s2", user_id="ann"))
+        await store.create(record("s2", user_id="ann"), SOON)
         assert await store.find("s2") == record("s2", user_id="ann")
         assert await store.count() == 2
 
@@ -224,20 +228,25 @@ class SessionStoreContract(ABC):
         assert await store.remove("s2") is None
 
     async def test_the_same_new_from_the_same_user_is_the_same_session(self, store: SessionStore) -> None:
-        kept = await store.create(SessionRecord("s2", "new of s1", b"other", None, 0))
+        kept = await store.create(SessionRecord("s2", "new of s1", b"other", None, 0), SOON)
         assert kept == record("s1")
         assert (await store.find("s2"), await store.count()) == (None, 1)
 
     async def test_the_same_new_from_another_user_is_another_session(self, store: SessionStore) -> None:
         for session_id, user_id in [("s2", "ann"), ("s3", "bob"), ("s4", "")]:
-            kept = await store.create(SessionRecord(session_id, "new of s1", b"", user_id, 0))
+            kept = await store.create(SessionRecord(session_id, "new of s1", b"", user_id, 0), SOON)
             assert kept.session_id == session_id
         assert await store.count() == 4
 
     async def test_racing_hellos_make_one_session(self, store: SessionStore) -> None:
         racing = [SessionRecord(f"s{n}", "new", b"", None, 0) for n in range(10, 20)]
-        kept = await asyncio.gather(*(store.create(each) for each in racing))
+        kept = await asyncio.gather(*(store.create(each, SOON) for each in racing))
         assert len({each.session_id for each in kept}) == 1
+
+    async def test_a_record_that_is_never_attached_expires(self, store: SessionStore) -> None:
+        await store.create(SessionRecord("s5", "new of s5", b"", None, 0), 50.0)
+        assert await store.expired(49.0) == []
+        assert [each.session_id for each in await store.expired(50.0)] == ["s5"]
 
     async def test_an_attach_is_raised(self, store: SessionStore) -> None:
         await store.attach("s1", 3)
@@ -317,7 +326,7 @@ class SessionStoreContract(ABC):
         await store.join("s2", "a", Position("e", 1))
         await store.leave("s2", "a")
         await store.detach("s2", 1, 0.0)
-        assert (await store.find("s2"), await store.count(), await store.expired(1e9)) == (None, 1, [])
+        assert (await store.find("s2"), await store.count(), await store.expired(1.9e9)) == (None, 1, [])
 
     async def test_a_detached_session_expires_at_its_time(self, store: SessionStore) -> None:
         await store.attach("s1", 1)
@@ -330,12 +339,12 @@ class SessionStoreContract(ABC):
         await store.attach("s1", 1)
         await store.detach("s1", 1, 50.0)
         await store.attach("s1", 2)
-        assert await store.expired(1e9) == []
+        assert await store.expired(1.9e9) == []
 
     async def test_an_older_transport_detaches_nothing(self, store: SessionStore) -> None:
         await store.attach("s1", 2)
         await store.detach("s1", 1, 50.0)
-        assert await store.expired(1e9) == []
+        assert await store.expired(1.9e9) == []
 
     @pytest.mark.parametrize("how", ["removed", "expired"])
     async def test_a_session_that_is_gone_can_be_made_anew(self, store: SessionStore, how: str) -> None:
@@ -345,9 +354,9 @@ class SessionStoreContract(ABC):
         assert gone is not None
         assert (gone.session_id, gone.attach) == ("s1", 1)
         assert await store.count() == 0
-        made = await store.create(SessionRecord("s2", "new of s1", b"", None, 0))
+        made = await store.create(SessionRecord("s2", "new of s1", b"", None, 0), SOON)
         assert (made.session_id, made.attach) == ("s2", 0)
-        assert await store.expired(1e9) == []
+        assert await store.expired(1.9e9) == []
 
 
 def record(session_id: str, user_id: str | None = None) -> SessionRecord:

@@ -71,12 +71,15 @@ class TransportApp:
                 await poll(self._node, scope, receive, send, headers)
             case "send":
                 await send_frames(self._node, scope, receive, send, headers)
+            case "client.js" | "health" if scope["method"] not in ("GET", "HEAD"):
+                raise Close(CloseCode.METHOD_NOT_ALLOWED, f"use GET, not {scope['method']}", allow="GET, HEAD")
             case "client.js":
                 await self._client(scope, send, headers)
             case "health":
                 await self._health(send, headers)
             case "websocket":
-                raise Close(CloseCode.METHOD_NOT_ALLOWED, "this path is for WebSocket: a GET that asks for an upgrade")
+                reason = "this path is for WebSocket: a GET that asks for an upgrade"
+                raise Close(CloseCode.METHOD_NOT_ALLOWED, reason, allow="GET")
             case _ if path.startswith("rooms/"):
                 await read_room(self._node, scope, receive, send, headers, path.removeprefix("rooms/"))
             case _:
@@ -85,7 +88,7 @@ class TransportApp:
     async def _client(self, scope: Scope, send: Send, headers: Headers) -> None:
         # Revalidated each time, so that a page never runs an older client than its server.
         told = [*headers, (b"etag", self._etag), (b"content-type", b"text/javascript; charset=utf-8")]
-        fresh = Request(scope).header(b"if-none-match") == self._etag.decode()
+        fresh = self._etag.decode() in Request(scope).header(b"if-none-match")
         await send(
             {
                 "type": "http.response.start",
@@ -93,7 +96,9 @@ class TransportApp:
                 "headers": [*told, (b"cache-control", b"no-cache")],
             }
         )
-        await send({"type": "http.response.body", "body": b"" if fresh or scope["method"] == "HEAD" else self._script})
+        body = b"" if fresh or scope["method"] == "HEAD" else self._script
+        # Said though it is the default: the test client of Quart 0.23 asks for it.
+        await send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _health(self, send: Send, headers: Headers) -> None:
         draining = self._node.draining

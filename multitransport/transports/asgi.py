@@ -49,7 +49,7 @@ async def read_body(scope: Scope, receive: Receive, *, max_bytes: int, within_se
     where the client left.
     """
     if scope["method"] != "POST":
-        raise Close(CloseCode.METHOD_NOT_ALLOWED, f"use POST, not {scope['method']}")
+        raise Close(CloseCode.METHOD_NOT_ALLOWED, f"use POST, not {scope['method']}", allow="POST")
     content_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
     if content_type.split(b";")[0].strip().lower() != NDJSON:
         raise Close(CloseCode.UNSUPPORTED_MEDIA_TYPE, f"the body must be {NDJSON.decode()}")
@@ -75,7 +75,7 @@ async def respond(send: Send, status: int, headers: Headers, body: bytes) -> Non
     """Answer a request in one piece."""
     length = [(b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 async def respond_close(send: Send, close: Close, headers: Headers) -> None:
@@ -83,8 +83,8 @@ async def respond_close(send: Send, close: Close, headers: Headers) -> None:
     told = [*headers, (b"content-type", NDJSON)]
     if close.retry_after_seconds is not None:
         told.append((b"retry-after", b"%d" % max(1, round(close.retry_after_seconds))))
-    if close.code is CloseCode.METHOD_NOT_ALLOWED:
-        told.append((b"allow", b"POST" if "POST" in close.reason.split(",")[0] else b"GET"))
+    if close.allow is not None:
+        told.append((b"allow", close.allow.encode()))
     await respond(send, close.http_status, told, close.frame + b"\n")
 
 

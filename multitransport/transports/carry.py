@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+from multitransport.core.limits import MAX_MESSAGE_FRAMES
 from multitransport.node.attachment import Attachment, Close
 from multitransport.protocol.codec import BadMessage, Malformed, decode_message
 from multitransport.protocol.codes import CloseCode
@@ -19,7 +20,11 @@ Frames = list[ClientFrame | Malformed]
 
 
 def decode(message: str | bytes) -> Frames:
-    """Decode a message. Raises Close ``bad_message``."""
+    """Decode a message. Raises Close ``bad_message``, or ``bad_protocol`` for more frames than one may hold."""
+    lines = message.count("\n") if isinstance(message, str) else message.count(b"\n")
+    if lines >= MAX_MESSAGE_FRAMES:
+        # Before any is decoded: many tiny frames cost far more than one of their size.
+        raise Close(CloseCode.BAD_PROTOCOL, f"a message may hold {MAX_MESSAGE_FRAMES} frames")
     try:
         return decode_message(message)
     except BadMessage as error:

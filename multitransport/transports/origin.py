@@ -50,6 +50,7 @@ def _same_host(origin: str, request: Request) -> bool:
         page = urlsplit(origin)
         port = page.port or _DEFAULT_PORTS.get(page.scheme)
         host = urlsplit(f"//{request.header(b'host')}")
-        return page.hostname is not None and page.hostname == host.hostname and port == (host.port or port)
+        same_port = port == (host.port or _DEFAULT_PORTS.get(page.scheme))
+        return page.hostname is not None and page.hostname == host.hostname and same_port
     except ValueError:
         return False

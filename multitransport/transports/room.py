@@ -26,6 +26,8 @@ from multitransport.transports.writer import Writer
 
 __all__ = ["read_room"]
 
+_JSON = (b"content-type", b"application/json")
+
 
 class Query(msgspec.Struct, frozen=True):
     """What the URL asks for."""
@@ -39,7 +41,7 @@ class Query(msgspec.Struct, frozen=True):
 async def read_room(node: Node, scope: Scope, receive: Receive, send: Send, headers: Headers, room: str) -> None:
     """Answer with what the room has and will have. Raises Close before the answer has begun."""
     if scope["method"] not in ("GET", "HEAD"):
-        raise Close(CloseCode.METHOD_NOT_ALLOWED, f"use GET, not {scope['method']}")
+        raise Close(CloseCode.METHOD_NOT_ALLOWED, f"use GET, not {scope['method']}", allow="GET, HEAD")
     request = Request(scope)
     query = _query(request, node.settings.poll_seconds)
     _, attachment, start, recovery = await node.visit(
@@ -48,15 +50,16 @@ async def read_room(node: Node, scope: Scope, receive: Receive, send: Send, head
     connection = Connection(scope, send)
     attachment.abort = connection.abort
     try:
-        if query.as_json:
+        if scope["method"] == "HEAD":
+            await respond(send, 200, [_JSON if query.as_json else EVENT_STREAM[0], *headers], b"")
+        elif query.as_json:
             if query.wait_seconds and recovery.recovered and not await news(attachment, receive, query.wait_seconds):
                 return
             await _answer(node, attachment, send, headers, start, recovery)
-        elif scope["method"] == "HEAD":
-            await respond(send, 200, [EVENT_STREAM[0], *headers], b"")
         else:
             await send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *headers]})
-            first = eventstream.comment("joined") if recovery.recovered else _gap_event(start, recovery.lost)
+            # A place to come back to, even if the stream is cut before its first event: one without data is not told.
+            first = b"id: %s\n\n" % str(start).encode() if recovery.recovered else _gap_event(start, recovery.lost)
             await send({"type": "http.response.body", "body": first, "more_body": True})
             writer = Writer(partial(_write, send, start.epoch), connection, node.settings.batch_bytes)
             await carry(attachment, left(receive), writer, 0)
@@ -129,16 +132,19 @@ async def _answer(
     publications: list[dict[str, Any]] = []
     offset = start.offset
     for item in attachment.reader.take(node.settings.max_message_bytes):
-        if isinstance(item, Slice):
-            publications += [
-                {"offset": each.offset, "event": each.draft.event, "data": msgspec.Raw(_data(each.draft))}
-                for each in item.publications
-            ]
-            offset = item.last
+        if isinstance(item, Gap):
+            offset = item.position.offset
+            recovery = Recovery(offset, False, item.lost)
+            continue
+        publications += [
+            {"offset": each.offset, "event": each.draft.event, "data": msgspec.Raw(_data(each.draft))}
+            for each in item.publications
+        ]
+        offset = item.last
     answer = {
         "position": str(Position(start.epoch, offset)),
         "recovered": recovery.recovered,
         "lost": recovery.lost,
         "publications": publications,
     }
-    await respond(send, 200, [*headers, (b"content-type", b"application/json"), (b"vary", b"accept")], encode(answer))
+    await respond(send, 200, [*headers, _JSON, (b"vary", b"accept")], encode(answer))

@@ -81,4 +81,4 @@ async def _write_event(send: Send, batch: Batch) -> None:
     body = shared.event if isinstance(shared, Slice) else eventstream.encode_message(batch.frames)
     await send({"type": "http.response.body", "body": body, "more_body": True})
     if batch.close is not None:
-        await send({"type": "http.response.body", "body": b""})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -52,7 +52,8 @@ class Writer:
     def _news(self) -> None:
         if self._task is not None:
             return  # it will come to what is new
-        if not self._connection.keeps_up():
+        # To close may take time, whatever the socket has room for.
+        if self._attachment.closing is not None or not self._connection.keeps_up():
             self._task = asyncio.get_running_loop().create_task(self._run())
             return
         batch = self._attachment.take(self._limit_bytes)

@@ -26,8 +26,9 @@ class Greeting(msgspec.Struct):
 class Application:
     """A Quart application with one of everything.
 
-    Rooms: ``log/<name>`` (history 3, clients may publish), ``short/<name>`` (keeps 5), ``silent/<name>`` (clients may
-    not publish), ``members/<name>`` (needs a user), ``numbered/<int:number>``, ``broken/<name>`` (its check raises).
+    Rooms: ``log/<name>`` (history 3, clients may publish, keeps more than a client misses while it pauses between two
+    tries), ``short/<name>`` (keeps 5), ``silent/<name>`` (clients may not publish), ``members/<name>`` (needs a user),
+    ``numbered/<int:number>``, ``broken/<name>`` (its check raises).
     Users come from the cookie of Quart's session, else from ``Authorization: Bearer <user>``.
     """
 
@@ -55,7 +56,7 @@ class Application:
     @property
     def attached(self) -> list[int]:
         """The attach of each transport that carries a session at the moment."""
-        carrying = [client.attachment for client in self.node.sessions]
+        carrying = [client.attachment for client in self.node.sessions.values()]
         return [attachment.attach for attachment in carrying if attachment is not None]
 
     def cookies(self, user: str) -> dict[str, str]:
@@ -98,7 +99,7 @@ class Application:
             if data == "break":
                 raise RuntimeError("the check of a publication")
 
-        @rt.room("log/<name>", history=3, on_publish=on_publish)
+        @rt.room("log/<name>", history=3, retention_count=20_000, on_publish=on_publish)
         async def log(client: Session, name: str) -> None:
             """Everybody may join."""
 

@@ -62,7 +62,7 @@ class Served:
         self.url = url
         self._app = app
         transport = None if app is None else AsgiTransport(app)
-        self.http = httpx.AsyncClient(base_url=url, transport=transport, timeout=20)
+        self.http = httpx.AsyncClient(base_url=url, transport=transport, timeout=20, verify=False)
 
     def client(
         self, transport: str, *, cookies: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None

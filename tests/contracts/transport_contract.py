@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from multitransport.testing.waiting import eventually
 from tests.contracts.application import Application
 from tests.contracts.served import Served, served
 from tests.contracts.wires import TRANSPORTS, Closed, Frame, WebSocketWire, Wire, wire
@@ -393,7 +394,7 @@ class SessionContract(TransportContract):
             assert (await waiting)[1:] == [3509, "bye"]
             await _hung_up(one, 3509, "bye")
             assert served.application.ran == ["last"]
-            assert served.application.disconnected == [(welcome["session"], "bye")]
+            await eventually(lambda: served.application.disconnected == [(welcome["session"], "bye")])
 
     async def test_a_drain_sends_everybody_off_with_a_time_to_come_back(self, transport: str) -> None:
         async with self.serve(retry_seconds=3.0, drain_seconds=0.3) as served, wire(transport, served) as one:

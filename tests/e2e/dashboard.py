@@ -71,7 +71,7 @@ class Dashboard:
         state: dict[str, Any] = await self.page.evaluate(STATE)
         return state
 
-    async def shows(self, within_seconds: float = 10.0, **wanted: Any) -> dict[str, Any]:
+    async def shows(self, within_seconds: float = 20.0, **wanted: Any) -> dict[str, Any]:
         """Wait until the state holds these values; a function is asked about its value."""
 
         state: dict[str, Any] = {}
@@ -86,7 +86,7 @@ class Dashboard:
             raise AssertionError(f"the page never showed {list(wanted)}: {state}; errors: {self.errors}") from None
         return state
 
-    async def live(self, transport: str, readings: int = 3, within_seconds: float = 15.0) -> dict[str, Any]:
+    async def live(self, transport: str, readings: int = 3, within_seconds: float = 40.0) -> dict[str, Any]:
         """Wait until the page is live over this transport and that many more readings have come."""
         state = await self.shows(
             within_seconds, state="live", shown="live", transport=transport, checked=lambda n: n > 0

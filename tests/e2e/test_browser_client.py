@@ -223,7 +223,7 @@ async def test_closing_and_leaving_the_page_end_the_session(visit: Visit, app: A
     # A real navigation may put the page into the cache instead, and nobody can tell beforehand.
     await page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: false }))")
     await eventually(lambda: not app.node.sessions)
-    assert [reason for _, reason in app.disconnected] == ["bye", "bye"]
+    await eventually(lambda: [reason for _, reason in app.disconnected] == ["bye", "bye"])
 
 
 async def test_the_page_cache_keeps_the_session(visit: Visit, app: Application) -> None:

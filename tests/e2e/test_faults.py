@@ -35,7 +35,7 @@ async def test_a_line_that_goes_bad_under_a_live_page_costs_it_nothing(dashboard
     await dashboard.open()
     proxy.websocket = "block"
     proxy.cut()
-    await dashboard.live("sse", within_seconds=20)
+    await dashboard.live("sse", within_seconds=40)
     proxy.cut()
     await dashboard.live("sse")
     await dashboard.nothing_lost()
@@ -80,7 +80,7 @@ async def test_a_server_that_was_killed_has_lost_its_log_and_the_page_says_so(br
         await server.kill()
         await dashboard.shows(shown=lambda shown: shown != "live")
         await server.start()
-        state = await dashboard.live("websocket", within_seconds=20)
+        state = await dashboard.live("websocket", within_seconds=40)
         assert state["restarts"] == 1
         assert state["unknownLosses"] >= 1
         assert (state["gaps"], state["duplicates"]) == (0, 0)
@@ -95,6 +95,6 @@ async def test_a_server_that_is_stopped_says_goodbye_and_the_page_comes_back(bro
         assert await server.terminate(within_seconds=4) == 0
         await dashboard.shows(shown=lambda shown: shown != "live")
         await server.start()
-        state = await dashboard.live("websocket", within_seconds=20)
+        state = await dashboard.live("websocket", within_seconds=40)
         assert (state["gaps"], state["duplicates"], state["restarts"]) == (0, 0, 1)
         assert "Traceback" not in server.output

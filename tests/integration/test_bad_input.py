@@ -34,7 +34,7 @@ BROKEN: dict[str, tuple[bytes, int]] = {
 
 MALFORMED: dict[str, tuple[str, int | None, str]] = {
     "an unknown kind": ('["dance",1]', None, "unknown_kind"),
-    "a reserved kind": ('["presence",1,"log/a",{}]', None, "unknown_kind"),
+    "a reserved kind": ('["presence",1,"log/a",{}]', 1, "unknown_kind"),
     "no kind": ("[]", None, "bad_frame"),
     "a kind that is no string": ("[5,1]", None, "bad_frame"),
     "too few elements": ('["send",1]', 1, "bad_frame"),
@@ -167,7 +167,7 @@ async def test_a_flood_of_malformed_frames_is_answered_once_for_each_kind_of_fau
     async with served_beside_another() as way, wire(transport, way) as one:
         await one.open()
         told = await one.held("error")
-        await one.say(*['["dance"]'] * 10_000, *["[]"] * 10_000)
+        await one.say(*['["dance"]'] * 500, *["[]"] * 499)
         assert {(await told)[2], (await one.next("error"))[2]} == {"bad_frame", "unknown_kind"}
         assert not [frame for frame in one.seen if frame[0] == "error"]
 

@@ -34,7 +34,7 @@ SETTINGS = Settings(
     resume_seconds=20.0,
     poll_seconds=5.0,
     stalled_seconds=6.0,
-    max_outcome_bytes=200,
+    max_outcome_bytes=2000,
     window=8,
     batch_bytes=150,
 )
@@ -98,6 +98,8 @@ class World:
 
         def let_in(family: str, count: int, history: int) -> Callable[..., Awaitable[None]]:
             async def check(client: Session, name: str) -> None:
+                if name == "slow":
+                    await self.gate.wait()
                 said = len(record.said[f"{family}/{name}"])
                 record.starts[f"{family}/{name}"] = max(said - history, said - count, 0)
 
@@ -137,7 +139,7 @@ class World:
             case "fail":
                 raise RuntimeError("on purpose")
             case "big":
-                return "x" * 300
+                return "x" * 3000
             case "slow":
                 await self.gate.wait()
         return data
@@ -155,6 +157,7 @@ class Line:
         self._body = b""
         self._decoder = EventStreamDecoder()
         self._posting: bytes | None = None
+        self._welcomed = False
         self.attach = 0
         self._begin(0.0)
 
@@ -260,6 +263,11 @@ class Line:
             self.close(closed)
 
     def _receive(self, message: bytes) -> None:
+        if not self._welcomed:
+            # The client has moved here, and goes back to no older one.
+            self._welcomed = True
+            for line in self._world.lines[: self._world.lines.index(self)]:
+                line.close(Closed(0, "moved away from"))
         for closed in self._program.receive(message, self.attach) if message else ():
             self.close(closed)
 

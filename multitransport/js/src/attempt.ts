@@ -4,8 +4,10 @@ import type { Outcome } from "./fallback";
 import type { ServerFrame } from "./frames";
 import { HOLD_SECONDS } from "./poll";
 import type { Hello, Session } from "./session";
-import type { Link, Transport } from "./transport";
+import type { Link, Opener, Transport } from "./transport";
 
+/** How long the page may take to say what auth is. */
+const AUTH_MS = 30_000;
 /** A transport that has not brought a welcome by then is slow: the next one is tried beside it. */
 const SLOW_MS = 2_500;
 const GIVE_UP_MS = 10_000;
@@ -38,9 +40,9 @@ export class Attempt implements Link {
   /** A ping of its own was answered. */
   provenMs = 0;
   /** When the poll was begun that was asked to be answered at once; 0 where none was. */
-  pokedMs = Date.now();
+  pokedMs = 0;
   ending = false;
-  readonly #startedMs = Date.now();
+  #beganMs = 0;
   #welcomed = false;
   #heardMs = 0;
   #probing = false;
@@ -52,7 +54,7 @@ export class Attempt implements Link {
     readonly beside: Attempt | null,
     readonly owner: AttemptOwner,
   ) {
-    this.awaitWelcome();
+    this.#within(AUTH_MS, () => owner.end(this));
   }
 
   get attach(): number {
@@ -85,6 +87,13 @@ export class Attempt implements Link {
     else this.owner.end(this, this.#welcomed || (this.name === "websocket" && this.attach) ? "died" : "failed");
   }
 
+  /** What auth wants is there: the transport begins. */
+  begin(base: string, open: Opener): void {
+    this.#beganMs = this.pokedMs = Date.now();
+    this.awaitWelcome();
+    this.transport = open(base, this);
+  }
+
   awaitWelcome(): void {
     this.#within(SLOW_MS, (lateMs) => {
       // A busy page: the answer may be in the queue behind this.
@@ -101,7 +110,7 @@ export class Attempt implements Link {
   /** It carries the session now, and has to prove itself. */
   welcomed(): void {
     this.#welcomed = true;
-    const limit = Math.max(PROOF_MS, 2 * (Date.now() - this.#startedMs));
+    const limit = Math.max(PROOF_MS, 2 * (Date.now() - this.#beganMs));
     this.#within(limit, () => this.owner.end(this, this.name === "sse" ? "buffered" : "died"));
   }
 

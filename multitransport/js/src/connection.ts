@@ -105,7 +105,9 @@ export class Connection implements AttemptOwner {
   bye(): void {
     const current = this.#current;
     if (!current) return;
-    const lines = [...this.session.outgoing(), '["bye"]'];
+    // A request that is under way dies with the page: what it carried goes once more, or the server would miss a seq.
+    const before = current.name === "websocket" ? [] : this.session.unanswered();
+    const lines = [...before, ...this.session.outgoing(), '["bye"]'];
     if (current.name === "websocket") current.transport?.send(lines);
     else farewell(`${this.base}send`, [current.sendHello(), ...lines].join("\n"));
   }
@@ -208,9 +210,8 @@ export class Connection implements AttemptOwner {
   #open(name: TransportName, slow: Attempt | null = null): void {
     const wait = this.#chooser.backoff.admit(Date.now());
     if (wait) {
-      const current = this.#current;
       clearTimeout(this.#timer);
-      this.#timer = setTimeout(() => current === this.#current && this.#open(name, slow), wait);
+      this.#timer = setTimeout(() => this.#open(name, slow), wait);
       return;
     }
     const attempt = new Attempt(name, slow, this);
@@ -228,7 +229,7 @@ export class Connection implements AttemptOwner {
       return this.end(attempt);
     }
     try {
-      if (!attempt.ending) attempt.transport = this.openers[attempt.name](this.base, attempt);
+      if (!attempt.ending) attempt.begin(this.base, this.openers[attempt.name]);
     } catch {
       // The browser does not even begin, as where the page's policy forbids it.
       this.end(attempt, "failed");

@@ -86,6 +86,11 @@ export class Outbox {
     if (!again) this.#repeat = [...this.#sent].filter(([sent]) => sent > seq).map(([sent, pending]) => line(sent, pending));
   }
 
+  /** The lines that were sent and are not answered. */
+  unanswered(): string[] {
+    return [...this.#sent].map(([seq, pending]) => line(seq, pending));
+  }
+
   /** Return the lines to send now. `more`: others go out with them. */
   lines(more: boolean): string[] {
     const acked = this.acked;

@@ -30,6 +30,10 @@ export class Rooms {
   readonly stats: { -readonly [Name in keyof Stats]: number } = { publications: 0, duplicates: 0, gaps: 0, lost: 0 };
   readonly #rooms = new Map<string, RoomState>();
 
+  get size(): number {
+    return this.#rooms.size;
+  }
+
   get(name: string): RoomState | undefined {
     return this.#rooms.get(name);
   }

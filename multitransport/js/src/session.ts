@@ -5,6 +5,9 @@ import type { ServerFrame, Welcome } from "./frames";
 import { Outbox, unknownOutcome, type Settle } from "./outbox";
 import { place, Rooms, type Asked, type RoomObserver, type RoomState } from "./rooms";
 
+/** The most rooms a hello may name. */
+const MOST_ROOMS = 1_000;
+
 export interface Hello {
   readonly line: string;
   readonly attach: number;
@@ -111,8 +114,9 @@ export class Session {
   join(name: string, history: number | undefined, observer: RoomObserver): void {
     if (this.#closed) return observer.left(this.#closed);
     const room = this.#rooms.add(name, history, observer);
-    // A leave that is still on its way would undo what a hello says.
-    if (this.#named || this.#outbox.has("leave", [name])) this.#joinByFrame(name, room);
+    // A leave that is still on its way would undo what a hello says, and a hello with too many rooms is refused as a whole.
+    const byFrame = this.#named || this.#rooms.size > MOST_ROOMS || this.#outbox.has("leave", [name]);
+    if (byFrame) this.#joinByFrame(name, room);
   }
 
   leave(name: string): Promise<void> {
@@ -131,6 +135,11 @@ export class Session {
   /** Have a frame without a seq sent on what carries the session now. */
   control(frame: ["ping" | "pong", number]): void {
     if (this.#attached) this.#controls.push(JSON.stringify(frame));
+  }
+
+  /** What was sent and is not answered: it may not have arrived. */
+  unanswered(): string[] {
+    return this.#outbox.unanswered();
   }
 
   /** Return the lines to send now. */

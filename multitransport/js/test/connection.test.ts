@@ -230,7 +230,7 @@ test("and gives way where the next one has taken the session", async () => {
   start();
   await pass(0);
   const socket = last("websocket");
-  socket.hello();
+  const first = socket.hello();
   await pass(2_600);
   const stream = last("sse");
   stream.hello();
@@ -241,7 +241,10 @@ test("and gives way where the next one has taken the session", async () => {
   assert.equal(connection.status.transport, "sse");
   assert.equal(names().length, 2);
   await pass(1_200);
-  last("websocket").prove();
+  const again = last("websocket").hello();
+  assert.deepEqual([again["new"], again["token"]], [first["new"], "T"], "it is one session all the time");
+  last("websocket").welcome();
+  last("websocket").pong();
   assert.equal(connection.status.transport, "websocket", "it was only slow");
 });
 
@@ -257,6 +260,32 @@ test("a stream whose pong is held back makes room for polls", async () => {
   assert.equal(connection.status.transport, "poll");
   await pass(30_000);
   assert.equal(opened.length, 2, "and is left alone");
+});
+
+test("a page that comes back before the proof changes nothing about it", async () => {
+  start({ transports: ["sse", "poll"] });
+  await pass(0);
+  last("sse").hello();
+  last("sse").welcome();
+  await pass(1_000);
+  connection.wake();
+  last("sse").hear(["ping", 1]);
+  await pass(2_200);
+  assert.equal(last("poll").name, "poll");
+});
+
+test("what carries may die while a better one is tried: that one gets company in time", async () => {
+  start();
+  await pass(0);
+  last("websocket").link.ended(1_006);
+  await pass(0);
+  const stream = last("sse");
+  stream.prove();
+  await pass(5_000);
+  assert.equal(last("websocket").name, "websocket");
+  stream.link.ended();
+  await pass(2_600);
+  assert.deepEqual(alive(), ["websocket", "sse"]);
 });
 
 test("a stream that comes out only when it ends is no late welcome", async () => {
@@ -279,6 +308,7 @@ test("a busy page does not take a welcome in the queue for a slow one", async ()
   start();
   await pass(0);
   sleep(4_000);
+  await pass(100);
   assert.deepEqual(names(), ["websocket"]);
   await pass(2_600);
   assert.deepEqual(names(), ["websocket", "sse"]);
@@ -352,6 +382,22 @@ test("a transport that is not allowed is left at once, and when none is, that is
   assert.deepEqual(names(), ["websocket", "sse", "poll"]);
   last("poll").hear(["close", CLOSE.transport_not_allowed, "no"]);
   assert.deepEqual([connection.status.state, connection.status.code], ["closed", CLOSE.transport_not_allowed]);
+});
+
+test("another network changes what was learned, but not what the server allows", async () => {
+  start();
+  await pass(0);
+  last("websocket").hello();
+  last("websocket").hear(["close", CLOSE.transport_not_allowed, "no"]);
+  await pass(500);
+  last("sse").hello();
+  last("sse").welcome();
+  await pass(3_500);
+  last("poll").prove();
+  connection.networkChanged();
+  connection.cut();
+  await pass(500);
+  assert.equal(last("sse").name, "sse", "it was held back there, it may not be here");
 });
 
 test("a copied session: who is superseded on its newest transport goes on with a session of its own", async () => {
@@ -548,6 +594,27 @@ test("auth is asked at each attempt, and one that fails is tried again", async (
   assert.deepEqual(last("websocket").hello()["auth"], { asked: 2 });
 });
 
+test("a page that is slow to say what auth is does not count against the transport, nor for ever", async () => {
+  let asked = 0;
+  start({ auth: () => ((asked += 1) === 1 ? new Promise(() => {}) : new Promise((resolve) => setTimeout(resolve, 12_000))) });
+  await pass(29_000);
+  assert.deepEqual([asked, opened.length], [1, 0]);
+  await pass(14_000);
+  last("websocket").prove();
+  assert.deepEqual([asked, names()], [2, ["websocket"]]);
+});
+
+test("a browser that does not even begin makes room for the next transport", async () => {
+  const begin = mock.fn(() => {
+    throw new Error("the page's policy forbids it");
+  });
+  start();
+  Object.assign(connection.openers, { websocket: begin });
+  await pass(500);
+  last("sse").prove();
+  assert.equal(begin.mock.callCount(), 1);
+});
+
 test("what is wanted in one turn is sent at once", async () => {
   start();
   await pass(0);
@@ -575,6 +642,21 @@ test("bye goes over the socket, and closing ends it all", async () => {
   assert.ok(last("websocket").closed);
   await pass(60_000);
   assert.equal(opened.length, 1);
+});
+
+test("bye beside a stream brings what a request under way may take with it", async () => {
+  const bodies: Blob[] = [];
+  Object.assign(navigator, { sendBeacon: (_: string, body: Blob) => bodies.push(body) > 0 });
+  start({ transports: ["sse"] });
+  await pass(0);
+  last("sse").prove();
+  connection.session.submit("send", ["sent", null], () => {});
+  connection.pump();
+  await pass(0);
+  connection.session.submit("send", ["unsent", null], () => {});
+  connection.bye();
+  const [, ...lines] = (await bodies[0]!.text()).split("\n");
+  assert.deepEqual(lines.filter((each) => !each.startsWith('["p')), ['["send",1,"sent",null]', '["send",2,"unsent",null]', '["bye"]']);
 });
 
 test("a poll is asked by another that is not held", async () => {

@@ -152,13 +152,15 @@ test("what is no event stream ends it, and so does one that makes no sense", asy
   }
 });
 
-test("polls follow each other: the first is not held, each raises the attach", async () => {
+test("polls follow each other, but not in a rush: the first is not held, each raises the attach", async () => {
+  const beganMs = Date.now();
   const base = await serve(({ response }, number) => {
     if (number < 4) ndjson(response, ["welcome", {}], ["ack", number]);
   });
   const link = new NotedLink();
   transport = openPoll(base, link);
   await server.came(4);
+  assert.ok(Date.now() - beganMs >= 150);
   assert.deepEqual(server.requests.map(({ frames }) => frames[0]?.[1]), [
     { attach: 1, wait: 0 },
     { attach: 2, wait: 25 },

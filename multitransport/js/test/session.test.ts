@@ -210,6 +210,20 @@ test("the end of the session ends everything that waits for it", async () => {
   assert.deepEqual(told.at(-1), { left: "ended" });
 });
 
+test("a hello names no more rooms than it may; the server says of each further one that it is too many", () => {
+  const session = new Session(NONCE);
+  const told: Told[] = [];
+  for (let i = 0; i < 1_002; i += 1) session.join(`room/${i}`, undefined, observer(i < 1_000 ? [] : told));
+  const { line, asked } = session.hello(undefined);
+  const [, { rooms }] = JSON.parse(line) as [string, { rooms: object }];
+  assert.equal(Object.keys(rooms).length, 1_000);
+  session.welcome(WELCOME, asked);
+  assert.deepEqual(session.outgoing().flatMap(decode), [["join", 1, "room/1000", {}], ["join", 2, "room/1001", {}]]);
+  session.receive(["error", 1, "too_many_rooms", ""]);
+  session.receive(["error", 2, "too_many_rooms", ""]);
+  assert.deepEqual(told, [{ left: "too_many_rooms" }, { left: "too_many_rooms" }]);
+});
+
 test("a room may have any name", () => {
   const session = new Session(NONCE);
   for (const name of ["__proto__", "constructor", 'quo"te', "ü"]) session.join(name, undefined, observer([]));

@@ -289,6 +289,66 @@ class TestLeaving:
         assert [frame[:2] for frame in line.sent()] == [["leave", 1], ["join", 2]]
         assert line.take(["left", 1, "r"], joined(2, 5)) == [Outcome(2), Joined("r", 3)]
 
+    def test_a_room_that_is_yet_to_be_left_is_not_named_in_a_hello(self) -> None:
+        line = Line().attached().joined()
+        line.session.leave(2, "r")
+        line.session.join(3, "r")
+        assert "rooms" not in line.hello()
+        line.take(welcome(seq=1, resumed=True))
+        assert [frame[:2] for frame in line.sent()] == [["leave", 2], ["join", 3]]
+
+    def test_a_join_that_was_named_and_then_sent_is_sent_again_where_the_session_is_lost(self) -> None:
+        line = Line().attached()
+        line.session.hello(wait_seconds=0)
+        line.session.receive(message(welcome(resumed=True)), 2)
+        line.session.join(1, "r")
+        # A poll that goes on names the room, and the join goes out beside it before the answer is there.
+        assert "rooms" in msgspec.json.decode(line.session.hello(wait_seconds=25).frame)[1]
+        assert frames(line.session.upstream(3)) == [["join", 1, "r", {}]]
+        line.attach = 3
+        assert "rooms" not in line.hello()
+        line.take(welcome(session="another"))
+        assert line.sent() == [["join", 1, "r", {}]]
+
+    def test_an_answer_to_an_older_hello_does_not_move_back(self) -> None:
+        line = Line().attached().joined()
+        line.hello()
+        older = line.attach
+        line.session.receive(message(pub(1)), 1)
+        line.hello()
+        answer = message(welcome(seq=1, resumed=True), joined(None, 0), pub(1), pub(2))
+        effects = line.session.receive(answer, older)
+        assert effects == [Welcomed(True), Joined("r", None), Publication("r", "n", 2, Position("e", 2))]
+
+    @pytest.mark.parametrize(("epoch", "lost"), [("e", 4), ("other", None)])
+    def test_an_answer_that_leaves_something_out_says_so_though_the_server_could_not_know(
+        self, epoch: str, lost: int | None
+    ) -> None:
+        line = Line()
+        line.session.join(1, "r")
+        line.hello()
+        former = line.attach
+        line.hello()
+        line.session.receive(message(welcome(), joined(None, 5)), former)
+        position = Position(epoch, 9)
+        answer = ["joined", None, "r", list(position), {"mode": "log", "recovered": True}]
+        effects = line.take(welcome(session="another"), answer)
+        assert effects == [Welcomed(False), Joined("r", None), Gap("r", position, lost)]
+
+    def test_what_is_said_of_a_former_membership_is_not_meant_for_the_present_one(self) -> None:
+        line = Line().attached().joined()
+        line.session.leave(2, "r")
+        line.session.join(3, "r")
+        line.hello()
+        # The record still has the room as it was joined first.
+        assert line.take(welcome(seq=1, resumed=True), joined(None, 0), pub(1)) == [Welcomed(True)]
+        line.sent()
+        assert line.take(["left", 2, "r"], joined(3, 7), pub(8)) == [
+            Outcome(2),
+            Joined("r", 3),
+            Publication("r", "n", 8, Position("e", 8)),
+        ]
+
     def test_the_server_may_end_a_membership(self) -> None:
         line = Line().attached().joined()
         (left,) = line.take(["left", None, "r", "banned", "go"])

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multitransport.core.inbox import BrokenSequence, Inbox
+from multitransport.protocol.binary import text
 
 WINDOW = 4
 MAX_BYTES = 100
@@ -110,7 +111,7 @@ def test_an_outcome_of_the_largest_size_is_kept_and_a_larger_one_is_not() -> Non
     assert inbox.outcomes[1] == b"x" * MAX_BYTES
     repeated = inbox.to_repeat()
     assert repeated[1] == b"x" * MAX_BYTES
-    assert msgspec.json.decode(repeated[2])[:3] == ["error", 2, "outcome_unknown"]
+    assert msgspec.json.decode(text(repeated[2]))[:3] == ["error", 2, "outcome_unknown"]
 
 
 def test_what_could_not_be_kept_is_told_on_the_stream_alone() -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from multitransport.core.log import Log, Recovery, Retention
-from multitransport.core.publication import Draft
+from multitransport.core.publication import Draft, Slice
 from multitransport.core.reader import Gap, Reader
 from multitransport.core.state import StateLog, new_log
 from multitransport.errors import RoomFull
@@ -36,8 +38,8 @@ def put(log: StateLog, key: str, at: float = 0.0, **options: bool | str) -> int:
     return log.append(msgspec.structs.replace(Draft("v", b"%d" % (log.top + 1), key=key), **options), at).offset
 
 
-def told(items: list[object]) -> list[tuple[str, int, bool]]:
-    frames = [msgspec.json.decode(line) for item in items for line in getattr(item, "frames").split(b"\n")]
+def told(items: Sequence[Slice | Gap]) -> list[tuple[str, int, bool]]:
+    frames = [msgspec.json.decode(line) for item in items for line in item.frames.split(b"\n")]
     return [(each[5]["key"], each[2], "deleted" in each[5]) for each in frames if each[0] == "pub"]
 
 
@@ -183,7 +185,9 @@ def test_what_excludes_a_session_is_kept_from_it_in_whole_passes_and_in_parts() 
     st.lists(st.tuples(st.sampled_from("abcd"), st.booleans(), st.integers(0, 3)), max_size=30),
     st.integers(1, 200),
 )
-def test_what_a_reader_saw_last_of_each_key_is_what_the_room_says(steps: list[tuple[str, bool, int]], limit: int) -> None:
+def test_what_a_reader_saw_last_of_each_key_is_what_the_room_says(
+    steps: list[tuple[str, bool, int]], limit: int
+) -> None:
     log = log_of(retention=Retention(keys=4, seconds=5))
     reader = Reader(Owner())
     reader.add(log, 0)

@@ -40,7 +40,8 @@ def test_messages_keep_the_order_of_frames() -> None:
 
 
 @pytest.mark.parametrize(
-    "message", [b"", b"\x00\x00", b"\x00\x00\x00\x00", b"\x00\x00\x00\x05[]", b"\xff\xff\xff\xff[]", b"\x00\x00\x00\x00[]"]
+    "message",
+    [b"", b"\x00\x00", b"\x00\x00\x00\x00", b"\x00\x00\x00\x05[]", b"\xff\xff\xff\xff[]", b"\x00\x00\x00\x00[]"],
 )
 def test_a_head_that_lies_about_its_length_is_told(message: bytes) -> None:
     with pytest.raises(ValueError, match="head"):

@@ -124,7 +124,7 @@ DATA = st.recursive(
 )
 SEQS = st.integers(1, MAX_COUNT)
 FRAMES = (
-    st.tuples(st.just("send"), SEQS, st.text(min_size=1, max_size=255), DATA)
+    st.tuples(st.just("send"), SEQS, st.text(min_size=1, max_size=255), DATA, st.just({}))
     | st.tuples(st.just("leave"), SEQS, st.text())
     | st.tuples(st.just("ack"), st.integers(0, MAX_COUNT))
     | st.tuples(st.just("bye"))

@@ -1,0 +1,168 @@
+"""What clients send: messages taken, each frame claimed once and given to what carries it out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from multitransport.brokers.base import SessionStore, StaleAttach
+from multitransport.core.inbox import BrokenSequence
+from multitransport.core.session import Event, State, next_state
+from multitransport.errors import Refuse, request_error
+from multitransport.node.admission import Admission
+from multitransport.node.attachment import Close
+from multitransport.node.dispatch import Dispatch
+from multitransport.node.payload import read_data
+from multitransport.node.presence import Presence
+from multitransport.node.request import Request
+from multitransport.node.session import Session
+from multitransport.node.settings import Settings
+from multitransport.node.verbs import ServerVerbs
+from multitransport.protocol.binary import text
+from multitransport.protocol.codec import Malformed
+from multitransport.protocol.codes import CloseCode, ErrorCode
+from multitransport.protocol.frames import (
+    Ack,
+    Answer,
+    AnswerError,
+    Bye,
+    ClientFrame,
+    Hello,
+    HelloOptions,
+    Ping,
+    encode,
+)
+
+__all__ = ["Intake"]
+
+
+class Intake:
+    """Takes the messages of all sessions. ``own`` runs what ends with the node."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        store: SessionStore,
+        admission: Admission,
+        dispatch: Dispatch,
+        presence: Presence,
+        verbs: ServerVerbs,
+        own: Callable[[Coroutine[Any, Any, None]], object],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._admission = admission
+        self._dispatch = dispatch
+        self._presence = presence
+        self._verbs = verbs
+        self._own = own
+
+    async def receive(
+        self, client: Session, attach: int, frames: list[ClientFrame | Malformed], *, alive: bool
+    ) -> None:
+        """Take the frames of one message; ``alive``: the client had its welcome when it wrote them. Raises Close,
+        having taken none.
+        """
+        if any(_is_hello(frame) for frame in frames):
+            raise Close(CloseCode.BAD_PROTOCOL, "hello a second time")
+        for frame in frames:
+            if isinstance(frame, Ack):
+                await self._store.acknowledge(client.session_id, frame.through)
+        seqs = [numbered for frame in frames if (numbered := getattr(frame, "seq", None)) is not None]
+        before = 0
+        if seqs:
+            try:
+                before = await self._store.claim(client.session_id, attach, seqs, self._settings.window)
+            except StaleAttach:
+                raise Close(CloseCode.STALE_ATTACH, "a newer transport carries this session") from None
+            except BrokenSequence as error:
+                raise Close(CloseCode.BAD_PROTOCOL, str(error)) from None
+        # From the claim on nothing here waits until all are submitted, so that messages cannot overtake one another.
+        if alive:
+            self._heard(client)
+        answers: dict[int, bytes | None] = {}
+        for frame in frames:
+            seq: int | None = getattr(frame, "seq", None)
+            if seq is None:
+                self._take(client, frame)
+            elif seq <= before:
+                self._repeat(client, seq)
+            else:
+                before = seq  # one message may hold its own repeats
+                if isinstance(frame, Answer | AnswerError):
+                    answers[seq] = self._answer(client, frame)
+                else:
+                    self._dispatch.submit(client, frame)
+        for seq, outcome in answers.items():
+            await self._store.commit(client.session_id, seq, outcome, self._settings.max_outcome_bytes)
+            if client.attachment is not None:
+                if outcome is not None:
+                    client.attachment.put(seq, outcome)
+                client.attachment.acknowledge()
+
+    def _take(self, client: Session, frame: ClientFrame | Malformed) -> None:
+        """Take a frame without a seq, which waits for nothing; ``bye`` waits for the frames before it."""
+        match frame:
+            case Ping():
+                if client.attachment is not None:
+                    client.attachment.put("@pong", encode(("pong", frame.t)))
+            case Malformed():
+                if client.attachment is not None:
+                    client.attachment.put(f"@{frame.code}", encode(("error", None, frame.code, frame.message)))
+            case Bye():
+                self._dispatch.submit(client, frame)
+
+    async def send(self, hello: HelloOptions, frames: list[ClientFrame | Malformed], request: Request) -> bytes:
+        """Take what a client sends beside its stream or polls, and return the answer. Raises Close."""
+        client = await self._admission.find(hello)
+        if client is None:
+            raise Close(CloseCode.SESSION_LOST, "there is no such session here")
+        if hello.attach != client.record.attach:
+            raise Close(CloseCode.STALE_ATTACH, "this is not the newest transport of the session")
+        if client.credential != request.credential():
+            client.credential = (await self._admission.check(client, request, hello, None)).credential
+        await self._store.acknowledge(client.session_id, hello.acked)
+        await self.receive(client, hello.attach, frames, alive=True)
+        # Let handlers that wait for nothing finish, so that this answer brings their outcome.
+        await asyncio.sleep(0)
+        inbox = client.record.inbox
+        outcomes, through = inbox.kept()
+        return b"\n".join([*map(text, outcomes.values()), encode(("ack", through))])
+
+    def _heard(self, client: Session) -> None:
+        if client.attachment is not None:
+            client.attachment.heartbeat.heard()
+        if client.state is State.UNCONFIRMED:
+            client.state = next_state(client.state, Event.SIGN_OF_LIFE)
+            self._own(self._presence.refresh(client))
+
+    def _answer(self, client: Session, frame: Answer | AnswerError) -> bytes | None:
+        """Take an answer at once, whose outcome this is: a handler that waits for it may be what keeps the frames
+        before it waiting.
+        """
+        try:
+            answer: Any
+            if isinstance(frame, AnswerError):
+                answer = request_error(frame.code, frame.message)
+            else:
+                answer = read_data(frame.data)
+            if not self._verbs.answered(client, frame.id, answer):
+                raise Refuse(ErrorCode.UNKNOWN_ASK, "nothing with this id is asked of this session")
+        except Refuse as refuse:
+            return encode(("error", frame.seq, refuse.code, refuse.message))
+        return None
+
+    def _repeat(self, client: Session, seq: int) -> None:
+        attachment = client.attachment
+        if attachment is None:
+            return
+        outcome = client.record.inbox.outcome(seq)
+        if outcome is not None:
+            attachment.put(seq, outcome)
+        attachment.repeat_ack()
+
+
+def _is_hello(frame: ClientFrame | Malformed) -> bool:
+    return isinstance(frame, Hello) or (isinstance(frame, Malformed) and frame.kind == "hello")

@@ -112,14 +112,7 @@ class Node:
             verbs=self.verbs,
             own=self.own,
         )
-        for room in declarations.rooms:
-            if room.retention.seconds < settings.resume_seconds:
-                logger.warning(
-                    "room %r keeps publications for %g s, less than the %g s a session may be away",
-                    room.rule,
-                    room.retention.seconds,
-                    settings.resume_seconds,
-                )
+        _warn_of_short_retentions(declarations, settings)
 
     async def start(self) -> None:
         """Begin to serve."""
@@ -305,3 +298,14 @@ class Node:
                 )
         if math.isfinite(again_at):
             attachment.timer = self._timers.call_at(again_at, partial(self._tick, attachment))
+
+
+def _warn_of_short_retentions(declarations: Declarations, settings: Settings) -> None:
+    for room in declarations.rooms:
+        if room.retention.seconds < settings.resume_seconds:
+            logger.warning(
+                "room %r keeps publications for %g s, less than the %g s a session may be away",
+                room.rule,
+                room.retention.seconds,
+                settings.resume_seconds,
+            )

@@ -9,6 +9,7 @@ export const CLOSE = {
   stale_attach: 3006,
   too_slow: 3007,
   transport_not_allowed: 3008,
+  slow: 3009,
   superseded: 3500,
   bad_message: 3501,
   too_large: 3502,
@@ -34,6 +35,9 @@ export const ERRORS = [
   "unknown_event",
   "invalid",
   "refused",
+  "unknown_ask",
+  "too_many_keys",
+  "removed",
   "failed",
   "outcome_unknown",
 ] as const;

@@ -1,23 +1,48 @@
-import type { Client, Options, Room, Stats, Status, TransportName } from "./api";
+import type { Client, Gap, Options, Publication, RequestOptions, Room, RoomOptions, Stats, Status, TransportName } from "./api";
 import { Connection } from "./connection";
 import { RequestError } from "./errors";
 import { Listeners } from "./listeners";
+import type { Kind } from "./outbox";
 import { followPage } from "./page";
 import { openPoll } from "./poll";
-import { JoinedRoom } from "./room";
+import { Reader, type RoomObserver } from "./reader";
+import { JoinedRoom, type RoomHost } from "./room";
+import { PRESENCE } from "./rooms";
 import { openStream } from "./stream";
 import { openWebSocket } from "./websocket";
 
 const OPENERS = { websocket: openWebSocket, sse: openStream, poll: openPoll };
 const REQUEST_TIMEOUT_MS = 30_000;
 
+type Listener = (data: never, publication: never) => void;
+type Handler = (data: unknown) => unknown;
+
 export class PageClient implements Client {
   readonly #connection: Connection;
   readonly #rooms = new Map<string, JoinedRoom>();
+  readonly #handlers = new Map<string, Handler>();
   readonly #status = new Listeners<[status: Status]>();
+  readonly #inbox = new Listeners<[data: unknown, publication: Publication]>();
+  readonly #joins = new Listeners<[room: Room]>();
+  readonly #gaps = new Listeners<[gap: Gap]>();
+  readonly #host: RoomHost = {
+    submit: (kind, parts) => this.#submit(kind, parts),
+    rejoin: (reader, settle) => {
+      this.#connection.session.rejoin(reader, settle);
+      this.#connection.pump();
+    },
+    leave: (room) => {
+      // One that is left already may have been joined again under the same name.
+      const left = this.#forget(room) ? this.#connection.session.leave(room.name) : Promise.resolve();
+      this.#connection.pump();
+      return left;
+    },
+    gone: (room) => void this.#forget(room),
+  };
 
   constructor(base: string, options: Options) {
-    this.#connection = new Connection(base, OPENERS, options, (status) => this.#status.call("status", status));
+    const told = (status: Status) => this.#status.call("status", status);
+    this.#connection = new Connection(base, OPENERS, options, told, (name) => this.#entered(name));
     followPage(this.#connection);
   }
 
@@ -29,34 +54,51 @@ export class PageClient implements Client {
     return { ...this.#connection.session.stats };
   }
 
-  join<Events extends object>(name: string, { history }: { history?: number } = {}): Room<Events> {
+  join<Events extends object>(name: string, options: RoomOptions = {}): Room<Events> {
     let room = this.#rooms.get(name);
     if (!room) {
-      const publish = (event: string, data: unknown) => this.#submit<void>("publish", [name, event, data]);
-      const gone = () => {
-        if (this.#rooms.get(name) === room) this.#rooms.delete(name);
-      };
-      room = new JoinedRoom(name, history, this.#connection, publish, gone);
+      room = new JoinedRoom(name, options, this.#host);
       this.#rooms.set(name, room);
+      this.#connection.session.join(room.reader);
+      this.#connection.pump();
     }
     return room as unknown as Room<Events>;
   }
 
-  request<Reply>(event: string, data?: unknown, { timeoutMs = REQUEST_TIMEOUT_MS } = {}): Promise<Reply> {
-    return this.#submit("send", [event, data], timeoutMs);
+  request<Reply>(event: string, data?: unknown, options: RequestOptions = {}): Promise<Reply> {
+    return this.#submit("send", [event, data], { timeoutMs: REQUEST_TIMEOUT_MS, ...options });
   }
 
-  send(event: string, data?: unknown): Promise<void> {
-    return this.#submit("send", [event, data]);
+  send(event: string, data?: unknown, { signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    return this.#submit("send", [event, data], { signal });
   }
 
-  on(event: "status", listener: (status: Status) => void): this {
-    this.#status.add(event, listener);
+  handle(event: string, handler: Handler): this {
+    this.#handlers.set(event, handler);
     return this;
   }
 
-  off(event: "status", listener: (status: Status) => void): this {
-    this.#status.remove(event, listener);
+  on(event: string, listener: Listener | ((status: Status) => void)): this {
+    this.#listeners(event).add(event, listener);
+    return this;
+  }
+
+  off(event: string, listener: Listener | ((status: Status) => void)): this {
+    this.#listeners(event).remove(event, listener);
+    return this;
+  }
+
+  #listeners(event: string): Listeners<never[]> {
+    return (event === "status" ? this.#status : this.#inbox) as unknown as Listeners<never[]>;
+  }
+
+  onJoin(listener: (room: Room) => void): this {
+    this.#joins.add("", listener);
+    return this;
+  }
+
+  onGap(listener: (gap: Gap) => void): this {
+    this.#gaps.add("", listener);
     return this;
   }
 
@@ -77,18 +119,64 @@ export class PageClient implements Client {
     this.#connection.close(null, "closed by this page");
   }
 
-  #submit<Reply>(kind: "send" | "publish", parts: unknown[], timeoutMs?: number): Promise<Reply> {
+  /** The server joined a room by itself. */
+  #entered(name: string): Reader | null {
+    if (name.startsWith(PRESENCE)) return this.#rooms.get(name.slice(PRESENCE.length))?.followPresence(name) ?? null;
+    if (name.startsWith("@")) return new Reader(name, this.#inboxObserver);
+    const room = new JoinedRoom(name, {}, this.#host);
+    this.#rooms.set(name, room);
+    this.#joins.call("", room);
+    return room.reader;
+  }
+
+  readonly #inboxObserver: RoomObserver = {
+    joined() {},
+    left() {},
+    lost: (lost, position) => this.#gaps.call("", { lost, position }),
+    published: (publication, ask) => {
+      if (ask !== undefined) return void this.#answer(ask, publication);
+      this.#inbox.call(publication.event, publication.data, publication);
+      this.#inbox.call("*", publication.data, publication);
+    },
+  };
+
+  async #answer(id: string, { event, data }: Publication): Promise<void> {
+    const { session } = this.#connection;
+    try {
+      const handler = this.#handlers.get(event);
+      if (!handler) throw new RequestError("unknown_event", "this page has no handler for it");
+      session.answer(id, await handler(data));
+    } catch (error) {
+      const known = error instanceof RequestError;
+      if (!known) reportError(error);
+      session.answerError(id, known ? error : new RequestError("failed", "the page's handler raised"));
+    }
+    this.#connection.pump();
+  }
+
+  /** Return whether this was still the room of its name. */
+  #forget(room: JoinedRoom): boolean {
+    return this.#rooms.get(room.name) === room && this.#rooms.delete(room.name);
+  }
+
+  #submit<Reply>(kind: Kind, parts: unknown[], { timeoutMs, signal }: { timeoutMs?: number; signal?: AbortSignal | undefined } = {}): Promise<Reply> {
     return new Promise((resolve, reject) => {
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      let takeBack = () => {};
-      if (timeoutMs !== undefined) {
-        timer = setTimeout(() => {
-          takeBack();
-          reject(new RequestError("timed_out", `no answer within ${timeoutMs} ms`));
-        }, timeoutMs);
-      }
-      takeBack = this.#connection.session.submit(kind, parts, (error, reply) => {
+      signal?.throwIfAborted();
+      const done = () => {
         clearTimeout(timer);
+        signal?.removeEventListener("abort", aborted);
+      };
+      const giveUp = (reason: unknown) => {
+        done();
+        takeBack();
+        reject(reason as Error);
+      };
+      const aborted = () => giveUp(signal?.reason);
+      const late = () => giveUp(new RequestError("timed_out", `no answer within ${timeoutMs} ms`));
+      const timer = timeoutMs === undefined ? undefined : setTimeout(late, timeoutMs);
+      signal?.addEventListener("abort", aborted);
+      const takeBack = this.#connection.session.submit(kind, parts, (error, reply) => {
+        done();
         if (error) reject(error);
         else resolve(reply as Reply);
       });

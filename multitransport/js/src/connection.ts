@@ -1,13 +1,16 @@
 // Keeps a session carried: begins attempts, settles on one, and begins again.
 import type { Options, Status, TransportName } from "./api";
 import { Attempt, PROOF_MS, type AttemptOwner } from "./attempt";
+import { asText } from "./binary";
 import { Chooser } from "./chooser";
 import { CLOSE } from "./codes";
 import { RequestError } from "./errors";
 import type { Outcome } from "./fallback";
 import { isFinal, type CloseOptions, type ServerFrame, type Welcome } from "./frames";
 import { farewell } from "./http";
+import type { Reader } from "./reader";
 import { Session, type Hello } from "./session";
+import { follow, INITIAL, type StatusChange } from "./status";
 import type { Openers } from "./transport";
 
 /** 128 random bits in the letters that `new` may have. */
@@ -15,20 +18,10 @@ const nonce = (): string =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 export class Connection implements AttemptOwner {
-  readonly session = new Session(nonce());
+  readonly session: Session;
   /** Aborts when the session is over for good. */
   readonly over = new AbortController();
-  status: Status = {
-    state: "connecting",
-    transport: null,
-    session: null,
-    attempt: 0,
-    retryInMs: null,
-    roundTripMs: null,
-    reconnects: 0,
-    code: null,
-    reason: "",
-  };
+  status = INITIAL;
   readonly #chooser: Chooser;
   readonly #attempts = new Set<Attempt>();
   #current: Attempt | null = null;
@@ -44,7 +37,9 @@ export class Connection implements AttemptOwner {
     readonly openers: Openers,
     readonly options: Options,
     readonly changed: (status: Status) => void,
+    entered?: (room: string) => Reader | null,
   ) {
+    this.session = new Session(nonce(), entered);
     this.#chooser = new Chooser(base, options.transports ?? ["websocket", "sse", "poll"]);
     this.wake();
   }
@@ -109,7 +104,7 @@ export class Connection implements AttemptOwner {
     const before = current.name === "websocket" ? [] : this.session.unanswered();
     const lines = [...before, ...this.session.outgoing(), '["bye"]'];
     if (current.name === "websocket") current.transport?.send(lines);
-    else farewell(`${this.base}send`, [current.sendHello(), ...lines].join("\n"));
+    else farewell(`${this.base}send`, [current.sendHello(), ...lines.map(asText)].join("\n"));
   }
 
   close(code: number | null, reason: string, error = new RequestError("closed", reason)): void {
@@ -192,8 +187,8 @@ export class Connection implements AttemptOwner {
     else this.#planUpgrade();
   }
 
-  #tell(change: Partial<Status>): void {
-    this.status = { ...this.status, attempt: this.#chooser.backoff.attempts, ...change };
+  #tell(change: StatusChange): void {
+    this.status = follow(this.status, { attempt: this.#chooser.backoff.attempts, ...change }, Date.now());
     this.changed(this.status);
   }
 
@@ -250,6 +245,7 @@ export class Connection implements AttemptOwner {
     this.#settleOn(attempt, (other) => other.attach > attempt.attach);
     this.#tell({
       state: "live",
+      catchingUp: this.status.state !== "live" && this.#welcomes > 0,
       transport: attempt.name,
       session: this.session.id,
       retryInMs: null,
@@ -264,7 +260,8 @@ export class Connection implements AttemptOwner {
   /** A ping was answered, or a poll, which is the same; `sinceMs` is 0 where that was held and says nothing about the time. */
   #answered(attempt: Attempt, sinceMs: number): void {
     attempt.pokedMs = 0;
-    if (sinceMs) this.#tell({ roundTripMs: Date.now() - sinceMs });
+    // It came behind what was missed.
+    if (sinceMs || this.status.catchingUp) this.#tell({ catchingUp: false, ...(sinceMs && { roundTripMs: Date.now() - sinceMs }) });
     if (attempt.provenMs) return;
     attempt.proven();
     this.#chooser.remember(attempt.name);

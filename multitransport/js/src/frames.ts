@@ -1,5 +1,6 @@
 // What travels, as types. The server is trusted to send what the protocol says; unknown kinds are ignored where frames are taken.
 import type { Position } from "./api";
+import { withBytes } from "./binary";
 
 export interface Welcome {
   readonly session: string;
@@ -17,14 +18,29 @@ export interface CloseOptions {
   readonly code?: string;
 }
 
+export interface JoinedOptions {
+  readonly mode?: "log" | "state";
+  readonly recovered: boolean;
+  readonly lost?: number | null;
+}
+
+export interface PublicationOptions {
+  readonly key?: string;
+  readonly deleted?: boolean;
+  readonly from?: string;
+  /** It is a request by the server, with this id. */
+  readonly ask?: string;
+  readonly b64?: boolean;
+}
+
 export type ServerFrame =
   | [kind: "welcome", welcome: Welcome]
-  | [kind: "joined", seq: number | null, room: string, position: Position, { recovered: boolean; lost?: number | null }]
+  | [kind: "joined", seq: number | null, room: string, position: Position, options: JoinedOptions]
   | [kind: "left", seq: number | null, room: string, code?: string, message?: string]
-  | [kind: "pub", room: string, offset: number, event: string, data: unknown, options?: { from?: string }]
+  | [kind: "pub", room: string, offset: number | null, event: string, data: unknown, options?: PublicationOptions]
   | [kind: "at", room: string, position: Position]
   | [kind: "gap", room: string, position: Position, lost: number | null]
-  | [kind: "reply", seq: number, data: unknown]
+  | [kind: "reply", seq: number, data: unknown, options?: { b64?: boolean }]
   | [kind: "error", seq: number | null, code: string, message: string]
   | [kind: "ack", seq: number]
   | [kind: "ping", t: number]
@@ -37,7 +53,7 @@ export function decode(message: string): ServerFrame[] {
   return lines.map((line) => {
     const frame: unknown = JSON.parse(line);
     if (!Array.isArray(frame)) throw new TypeError("not a frame");
-    return frame as ServerFrame;
+    return withBytes(frame) as ServerFrame;
   });
 }
 

@@ -1,4 +1,4 @@
-import type { Client, Options } from "./api";
+import type { Client, Contract, Options } from "./api";
 import { PageClient } from "./client";
 
 export type * from "./api";
@@ -6,7 +6,7 @@ export { CLOSE } from "./codes";
 export { RequestError } from "./errors";
 
 /** Connect to the server this module was loaded from, or to `options.url`. Returns at once; `client.status` tells how it goes. */
-export function connect(options: Options = {}): Client {
+export function connect<Types extends Contract = Record<never, never>>(options: Options = {}): Client<Types> {
   const base = new URL(options.url ?? ".", options.url === undefined ? import.meta.url : location.href).href;
-  return new PageClient(base.replace(/\/?$/, "/"), options);
+  return new PageClient(base.replace(/\/?$/, "/"), options) as unknown as Client<Types>;
 }

@@ -1,4 +1,5 @@
 // The frames of a session that want processing: each has a seq, and stays here until it is answered.
+import type { Line } from "./binary";
 import { RequestError } from "./errors";
 
 const MOST_UNSENT = 1_000;
@@ -6,32 +7,37 @@ const MOST_UNSENT_BYTES = 1 << 20;
 /** What a message needs beside its largest frame: a hello without rooms. */
 const HELLO_BYTES = 4_096;
 
+export type Kind = "join" | "leave" | "send" | "publish" | "presence" | "answer" | "answer_error";
+
 export type Settle = (error: RequestError | null, data?: unknown) => void;
 
 /** A frame without its seq. `about` is what it concerns, for whoever added it. */
-export interface Pending {
-  readonly kind: string;
+export interface Pending<About> {
+  readonly kind: Kind;
+  /** What follows the seq, as JSON: all of it, or what comes before the bytes. */
   readonly rest: string;
-  readonly bytes: number;
-  readonly about: unknown;
+  readonly data: Uint8Array | undefined;
+  readonly options: object | undefined;
+  readonly size: number;
+  readonly about: About | undefined;
   settle: Settle;
 }
 
-export interface Urgency {
+export interface Urgency<About> {
   /** Before all others; nothing keeps it out. */
   readonly first?: boolean;
-  readonly about?: unknown;
+  readonly about?: About;
 }
 
 const encoder = new TextEncoder();
-const line = (seq: number, { kind, rest }: Pending): string => `["${kind}",${seq},${rest.slice(1)}`;
+const asJson = (parts: unknown[]): string => JSON.stringify(parts).slice(1);
 export const unknownOutcome = () => new RequestError("outcome_unknown", "it may or may not have been carried out");
 
-export class Outbox {
-  readonly #sent = new Map<number, Pending>();
-  #unsent: Pending[] = [];
+export class Outbox<About = unknown> {
+  readonly #sent = new Map<number, Pending<About>>();
+  #unsent: Pending<About>[] = [];
   #unsentBytes = 0;
-  #repeat: string[] = [];
+  #repeat: Line[] = [];
   #next = 1;
   #ackSent = 0;
   #window = 64;
@@ -45,37 +51,42 @@ export class Outbox {
   }
 
   /** Add a frame, or settle it at once where that cannot be. */
-  add(kind: string, parts: unknown[], settle: Settle, { first = false, about }: Urgency = {}): Pending {
-    const rest = JSON.stringify(parts);
-    const pending: Pending = { kind, rest, bytes: encoder.encode(rest).length + 32, about, settle };
-    const full = this.#unsent.length >= MOST_UNSENT || this.#unsentBytes + pending.bytes > MOST_UNSENT_BYTES;
+  add(kind: Kind, parts: unknown[], settle: Settle, { first = false, about }: Urgency<About> = {}): Pending<About> {
+    // What others see of a session is JSON.
+    const at = kind === "presence" ? -1 : parts.findIndex((part) => part instanceof Uint8Array);
+    const data = (parts[at] as Uint8Array | undefined)?.slice();
+    const rest = data ? `${asJson(parts.slice(0, at)).slice(0, -1)},` : asJson(parts);
+    const options = data && (parts[at + 1] as object | undefined);
+    const size = encoder.encode(rest).length + 64 + Math.ceil((data?.length ?? 0) / 3) * 4;
+    const pending: Pending<About> = { kind, rest, data, options, size, about, settle };
+    const full = this.#unsent.length >= MOST_UNSENT || this.#unsentBytes + size > MOST_UNSENT_BYTES;
     let refusal = this.#closed;
-    if (pending.bytes > this.#maxBytes) refusal ??= new RequestError("too_large", "the data is too large for one message");
+    if (size > this.#maxBytes) refusal ??= new RequestError("too_large", "the data is too large for one message");
     // Leaving must always be possible, and there are no more rooms to leave than were joined.
     if (full && !first && kind !== "leave") refusal ??= new RequestError("queue_full", "too much is waiting to be sent");
     if (refusal) settle(refusal);
     else {
       this.#unsent.splice(first ? 0 : this.#unsent.length, 0, pending);
-      this.#unsentBytes += pending.bytes;
+      this.#unsentBytes += size;
     }
     return pending;
   }
 
   /** Nobody waits for it any more: where it was not sent yet it never will be. */
-  takeBack(pending: Pending): void {
+  takeBack(pending: Pending<About>): void {
     pending.settle = () => {};
     const at = this.#unsent.indexOf(pending);
     if (at >= 0) this.#remove(at);
   }
 
   /** Whether a frame like this is unanswered or unsent. */
-  has(kind: string, parts: unknown[]): boolean {
-    const rest = JSON.stringify(parts);
+  has(kind: Kind, parts: unknown[]): boolean {
+    const rest = asJson(parts);
     return [...this.#sent.values(), ...this.#unsent].some((each) => each.kind === kind && each.rest === rest);
   }
 
   /** What the unanswered frame of this seq is about. */
-  about(seq: number): unknown {
+  about(seq: number): About | undefined {
     return this.#sent.get(seq)?.about;
   }
 
@@ -87,18 +98,21 @@ export class Outbox {
   }
 
   /** The lines that were sent and are not answered. */
-  unanswered(): string[] {
+  unanswered(): Line[] {
     return [...this.#sent].map(([seq, pending]) => line(seq, pending));
   }
 
   /** Return the lines to send now. `more`: others go out with them. */
-  lines(more: boolean): string[] {
+  lines(more: boolean): Line[] {
     const acked = this.acked;
     const lines = this.#repeat.splice(0);
-    while (this.#unsent.length && this.#next <= acked + this.#window) {
-      const pending = this.#remove(0);
-      lines.push(line(this.#next, pending));
-      this.#sent.set(this.#next++, pending);
+    for (let next: Pending<About> | undefined; (next = this.#unsent[0]); ) {
+      // Some room is kept for answers: what fills the window may be waiting for one.
+      const reserved = next.kind.startsWith("answer") ? 0 : this.#window >> 3;
+      if (this.#next > acked + this.#window - reserved) break;
+      this.#remove(0);
+      lines.push(line(this.#next, next));
+      this.#sent.set(this.#next++, next);
     }
     // What is here is told with whatever goes out anyway, and in good time before the server holds a window of it.
     if (acked > this.#ackSent && (more || lines.length || acked >= this.#ackSent + this.#window / 2)) {
@@ -120,7 +134,7 @@ export class Outbox {
   }
 
   /** The session is another one, which has taken frames up to `seq`. Returns what was sent to the former and never answered. */
-  startOver(seq: number): Pending[] {
+  startOver(seq: number): Pending<About>[] {
     const sent = [...this.#sent.values()];
     this.#sent.clear();
     this.#repeat = [];
@@ -137,9 +151,12 @@ export class Outbox {
     for (const pending of unsent) pending.settle(error);
   }
 
-  #remove(at: number): Pending {
-    const [pending] = this.#unsent.splice(at, 1) as [Pending];
-    this.#unsentBytes -= pending.bytes;
-    return pending;
+  #remove(at: number): void {
+    for (const { size } of this.#unsent.splice(at, 1)) this.#unsentBytes -= size;
   }
+}
+
+function line(seq: number, { kind, rest, data, options }: Pending<unknown>): Line {
+  const before = `["${kind}",${seq},${rest}`;
+  return data ? { before, bytes: data, options } : before;
 }

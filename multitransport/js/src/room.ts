@@ -1,48 +1,91 @@
-import type { Gap, Position, Publication, Room } from "./api";
-import type { Connection } from "./connection";
+import type { Gap, Member, Position, PresenceChange, Publication, PublishOptions, Room, RoomOptions } from "./api";
 import { RequestError } from "./errors";
+import { Feed } from "./feed";
 import { Listeners } from "./listeners";
+import type { Kind, Settle } from "./outbox";
+import { Presence } from "./presence";
+import { Reader, type RoomObserver } from "./reader";
+
+const KEPT = 100;
+const MOST_RATE = 1_000;
+
+/** What a room wants of the client it belongs to. */
+export interface RoomHost {
+  submit(kind: Kind, parts: unknown[]): Promise<void>;
+  rejoin(room: Reader, settle: Settle): void;
+  leave(room: JoinedRoom): Promise<void>;
+  /** It is left, by the server's will. */
+  gone(room: JoinedRoom): void;
+}
 
 type Listener = (data: unknown, publication: Publication) => void;
 
 export class JoinedRoom implements Room {
   readonly joined: Promise<void>;
+  readonly history: Publication[] = [];
+  readonly reader: Reader;
   readonly #published = new Listeners<[data: unknown, publication: Publication]>();
   readonly #gap = new Listeners<[gap: Gap]>();
-  #refuse: (error: RequestError) => void = () => {};
   readonly #left = new Listeners<[error: RequestError | null]>();
+  readonly #present = new Listeners<[change: PresenceChange]>();
+  readonly #presence = new Presence((change) => this.#present.call("", change));
+  readonly #feeds = new Set<Feed<Publication>>();
+  #over = false;
+  #settle: (error: RequestError | null) => void = () => {};
 
-  /** `gone` is called when it is left, by whose will ever. */
   constructor(
     readonly name: string,
-    history: number | undefined,
-    readonly connection: Connection,
-    readonly publishing: (event: string, data: unknown) => Promise<void>,
-    readonly gone: () => void,
+    readonly options: RoomOptions,
+    readonly host: RoomHost,
   ) {
+    this.reader = new Reader(name, this.#observer(options.keep ?? KEPT), { ...options, maxRate: checked(options.maxRate) });
     this.joined = new Promise((resolve, reject) => {
-      this.#refuse = reject;
-      connection.session.join(name, history, {
-        joined: resolve,
-        left: (error) => {
-          gone();
-          if (error) reject(error);
-          this.#left.call("", error);
-        },
-        lost: (lost, position) => this.#gap.call("", { lost, position }),
-        published: (publication) => {
-          this.#published.call(publication.event, publication.data, publication);
-          this.#published.call("*", publication.data, publication);
-        },
-      });
+      this.#settle = (error) => (error ? reject(error) : resolve());
     });
     // Nobody has to look: a refusal is told to onLeft as well.
     this.joined.catch(() => {});
-    connection.pump();
+  }
+
+  #observer(keep: number): RoomObserver {
+    return {
+      joined: () => this.#settle(null),
+      left: (error) => {
+        this.host.gone(this);
+        this.#end(error ?? new RequestError("left", "the room is left"), error);
+        this.#left.call("", error);
+      },
+      lost: (lost, position) => this.#gap.call("", { lost, position }),
+      published: (publication) => {
+        if (publication.offset !== null && keep > 0) {
+          this.history.push(publication);
+          if (this.history.length > keep) this.history.shift();
+        }
+        this.#published.call(publication.event, publication.data, publication);
+        this.#published.call("*", publication.data, publication);
+        for (const feed of this.#feeds) feed.push(publication);
+      },
+    };
   }
 
   get position(): Position | null {
-    return this.connection.session.position(this.name);
+    return this.reader.position;
+  }
+
+  get state(): ReadonlyMap<string, Publication> {
+    return this.reader.state;
+  }
+
+  get presence(): ReadonlyMap<string, Member> {
+    return this.#presence.members;
+  }
+
+  get maxRate(): number | null {
+    return this.reader.maxRate;
+  }
+
+  /** Return what reads who is in the room. */
+  followPresence(name: string): Reader {
+    return this.#presence.follow(name);
   }
 
   on(event: string, listener: Listener): this {
@@ -65,15 +108,46 @@ export class JoinedRoom implements Room {
     return this;
   }
 
-  publish(event: string, data?: unknown): Promise<void> {
-    return this.publishing(event, data);
+  onPresence(listener: (change: PresenceChange) => void): this {
+    this.#present.add("", listener);
+    return this;
+  }
+
+  [Symbol.asyncIterator](): AsyncIterableIterator<Publication> {
+    const feed = new Feed<Publication>(() => this.#feeds.delete(feed));
+    if (this.#over) feed.end(null);
+    else this.#feeds.add(feed);
+    return feed;
+  }
+
+  publish(event: string, data?: unknown, options?: PublishOptions): Promise<void> {
+    return this.host.submit("publish", [this.name, event, data, ...(options ? [options] : [])]);
+  }
+
+  setPresence(meta: unknown): Promise<void> {
+    this.reader.meta = meta;
+    return this.host.submit("presence", [this.name, meta]);
+  }
+
+  setMaxRate(rate: number | null): Promise<void> {
+    this.reader.maxRate = checked(rate);
+    return new Promise((resolve, reject) => this.host.rejoin(this.reader, (error) => (error ? reject(error) : resolve())));
   }
 
   leave(): Promise<void> {
-    this.gone();
-    this.#refuse(new RequestError("left", "the room was left before it was joined"));
-    const left = this.connection.session.leave(this.name);
-    this.connection.pump();
-    return left;
+    this.#end(new RequestError("left", "the room was left before it was joined"), null);
+    return this.host.leave(this);
   }
+
+  #end(refusal: RequestError, error: RequestError | null): void {
+    this.#over = true;
+    this.#settle(refusal);
+    for (const feed of this.#feeds) feed.end(error);
+  }
+}
+
+/** A hello that names no rate there can be would end the session. */
+function checked(rate: number | null = null): number | null {
+  if (rate !== null && !(rate > 0 && rate <= MOST_RATE)) throw new RangeError(`maxRate is above 0 and at most ${MOST_RATE}`);
+  return rate;
 }

@@ -1,3 +1,4 @@
+import { asText, type Line } from "./binary";
 import { CLOSE } from "./codes";
 import { messages } from "./frames";
 import { exchange } from "./http";
@@ -18,8 +19,8 @@ export class Sender {
     readonly signal: AbortSignal,
   ) {}
 
-  push(lines: string[]): void {
-    this.#lines.push(...lines);
+  push(lines: Line[]): void {
+    this.#lines.push(...lines.map(asText));
     if (!this.#busy) void this.#run();
   }
 

@@ -1,9 +1,14 @@
 // One session, whatever carries it. No input or output, no clock, no randomness: frames come in and lines go out.
 import type { Position } from "./api";
+import type { Line } from "./binary";
 import { RequestError } from "./errors";
 import type { ServerFrame, Welcome } from "./frames";
-import { Outbox, unknownOutcome, type Settle } from "./outbox";
-import { place, Rooms, type Asked, type RoomObserver, type RoomState } from "./rooms";
+import { Outbox, unknownOutcome, type Kind, type Settle } from "./outbox";
+import type { Reader } from "./reader";
+import { Rooms } from "./rooms";
+
+/** The inbox that ends with the session. */
+const OWN_INBOX = "@session/";
 
 /** The most rooms a hello may name. */
 const MOST_ROOMS = 1_000;
@@ -11,7 +16,14 @@ const MOST_ROOMS = 1_000;
 export interface Hello {
   readonly line: string;
   readonly attach: number;
-  readonly asked: Asked;
+  /** The position of each room it named. */
+  readonly asked: ReadonlyMap<string, Position | null>;
+}
+
+/** The room a frame joins, and where it asks to begin. */
+interface Join {
+  readonly room: Reader;
+  readonly position: Position | null;
 }
 
 export class Session {
@@ -21,18 +33,25 @@ export class Session {
   ping = 25;
   grace = 10;
   readonly #rooms = new Rooms();
-  readonly #outbox = new Outbox();
+  readonly #outbox = new Outbox<Join>();
   #controls: string[] = [];
   #nonce: string;
   #token: string | undefined;
-  #asked: Asked = new Map();
+  /** What the last hello asked and was not answered yet. */
+  #asked = new Map<string, Position | null>();
   /** A hello is under way or answered: rooms named from now on need a frame. */
   #named = false;
   #attached = false;
   #closed: RequestError | null = null;
 
-  /** `nonce` is what `hello` calls `new`: 22 to 64 characters with at least 128 random bits. */
-  constructor(nonce: string) {
+  /**
+   * `nonce` is what `hello` calls `new`: 22 to 64 characters with at least 128 random bits. `entered` is called for a room the server joined by
+   * itself, before anything is told of it, and returns who reads it, or null for nobody.
+   */
+  constructor(
+    nonce: string,
+    readonly entered: (name: string) => Reader | null = () => null,
+  ) {
     this.#nonce = nonce;
   }
 
@@ -44,21 +63,14 @@ export class Session {
     return this.#outbox.acked;
   }
 
-  position(room: string): Position | null {
-    return this.#rooms.get(room)?.position ?? null;
-  }
-
   /** Say hello for a new attempt to carry the session. */
   hello(auth: unknown, wait?: number): Hello {
     const attach = (this.attach += 1);
     this.#named = true;
-    const all = this.#rooms.all();
-    const rooms = all.filter(([, room]) => !room.byFrame).map(([name, room]) => [name, place(room)]);
-    return {
-      line: this.#hello(attach, { auth, rooms: Object.fromEntries(rooms) as object, wait }),
-      attach,
-      asked: new Map(all.map(([name, { position }]) => [name, position])),
-    };
+    const named = this.#rooms.all().filter(({ byFrame }) => !byFrame);
+    const asked = new Map(named.map(({ name, position }) => [name, position]));
+    const rooms = Object.fromEntries(named.map(({ name, place }) => [name, place])) as object;
+    return { line: this.#hello(attach, { auth, rooms, wait }), attach, asked };
   }
 
   /** Return the hello that leads frames sent beside the transport of this attach. */
@@ -74,13 +86,13 @@ export class Session {
    * A transport carries the session; `asked` is what its hello did. `again`: the same one as before, as with polls; what it was given need
    * not be repeated. Returns whether the server had lost the session, so that this is another one.
    */
-  welcome(welcome: Welcome, asked: Asked, again = false): boolean {
+  welcome(welcome: Welcome, asked: Hello["asked"], again = false): boolean {
     const another = this.id !== null && this.id !== welcome.session;
     this.id = welcome.session;
     this.ping = welcome.ping;
     this.grace = welcome.grace;
     this.#token = welcome.token;
-    this.#asked = asked;
+    this.#asked = new Map(asked);
     this.#attached = true;
     if (another) this.#startOver(welcome.seq);
     this.#outbox.attached(welcome.seq, welcome.window, welcome.max_message, again);
@@ -106,30 +118,46 @@ export class Session {
   /** The session is over: everything unanswered fails. */
   close(error: RequestError): void {
     this.#closed = error;
-    for (const [name] of this.#rooms.all()) this.#rooms.left(name, error);
+    for (const { name } of this.#rooms.all()) this.#rooms.left(name, error);
     this.#outbox.close(error);
     this.detach();
   }
 
-  join(name: string, history: number | undefined, observer: RoomObserver): void {
-    if (this.#closed) return observer.left(this.#closed);
-    const room = this.#rooms.add(name, history, observer);
-    // A leave that is still on its way would undo what a hello says, and a hello with too many rooms is refused as a whole.
-    const byFrame = this.#named || this.#rooms.size > MOST_ROOMS || this.#outbox.has("leave", [name]);
-    if (byFrame) this.#joinByFrame(name, room);
+  join(room: Reader): void {
+    if (this.#closed) return room.observer.left(this.#closed);
+    this.#rooms.add(room);
+    // A leave that is still on its way would undo what a hello says; to a session there is, a position says that it is in the room; and a
+    // hello with too many rooms is refused as a whole.
+    const byFrame = this.#named || this.#leaving(room.name) || (room.position && this.attach) || this.#rooms.size > MOST_ROOMS;
+    if (byFrame) this.#joinByFrame(room);
+  }
+
+  /** Have the server know what is asked of a room now. Without a transport the next hello says it. */
+  rejoin(room: Reader, settle: Settle): void {
+    if (this.#named && this.#rooms.get(room.name) === room) this.#addJoin(room, settle);
+    else settle(this.#closed);
   }
 
   leave(name: string): Promise<void> {
     this.#rooms.forget(name);
-    // Whatever the answer, the room is left; a session that never was welcomed has nothing to leave.
-    if (!this.#named && this.id === null) return Promise.resolve();
+    // Whatever the answer, the room is left; a session that no server can know has nothing to leave.
+    if (!this.attach) return Promise.resolve();
     return new Promise((resolve) => this.#outbox.add("leave", [name], () => resolve()));
   }
 
-  /** Run a handler, or publish. Returns how to take it back: a frame that was not sent yet never will be. */
-  submit(kind: "send" | "publish", parts: unknown[], settle: Settle): () => void {
+  /** Have a frame processed. Returns how to take it back: a frame that was not sent yet never will be. */
+  submit(kind: Kind, parts: unknown[], settle: Settle): () => void {
     const pending = this.#outbox.add(kind, parts, settle);
     return () => this.#outbox.takeBack(pending);
+  }
+
+  /** Answer a request by the server, before whatever else waits to be sent. */
+  answer(id: string, data: unknown): void {
+    this.#outbox.add("answer", [id, data], (error) => error?.code === "too_large" && this.answerError(id, error), { first: true });
+  }
+
+  answerError(id: string, { code, message }: RequestError): void {
+    this.#outbox.add("answer_error", [id, code, message], () => {}, { first: true });
   }
 
   /** Have a frame without a seq sent on what carries the session now. */
@@ -138,12 +166,12 @@ export class Session {
   }
 
   /** What was sent and is not answered: it may not have arrived. */
-  unanswered(): string[] {
+  unanswered(): Line[] {
     return this.#outbox.unanswered();
   }
 
   /** Return the lines to send now. */
-  outgoing(): string[] {
+  outgoing(): Line[] {
     if (!this.#attached) return [];
     const controls = this.#controls.splice(0);
     return [...this.#outbox.lines(controls.length > 0), ...controls];
@@ -153,18 +181,17 @@ export class Session {
   receive(frame: ServerFrame): void {
     switch (frame[0]) {
       case "joined":
-        return this.#joined(frame[1], frame[2], frame[3], frame[4]);
-      case "left": {
-        const [, seq, name, code, message] = frame;
-        if (seq !== null) return this.#outbox.settle(seq, null);
-        return this.#rooms.left(name, code === undefined ? null : new RequestError(code, message ?? code));
+        return this.#joined(frame);
+      case "left":
+        return this.#left(frame);
+      case "pub": {
+        const [, name, ...publication] = frame;
+        return this.#rooms.get(name)?.published(...publication);
       }
-      case "pub":
-        return this.#rooms.published(frame[1], frame[2], frame[3], frame[4], frame[5]?.from);
       case "at":
-        return this.#rooms.moved(frame[1], frame[2]);
+        return this.#rooms.get(frame[1])?.moved(frame[2]);
       case "gap":
-        return this.#rooms.moved(frame[1], frame[2], frame[3]);
+        return this.#rooms.get(frame[1])?.moved(frame[2], { lost: frame[3] });
       case "reply":
         return this.#outbox.settle(frame[1], null, frame[2]);
       case "error":
@@ -175,31 +202,66 @@ export class Session {
     }
   }
 
-  #joined(seq: number | null, name: string, position: Position, options: { recovered: boolean; lost?: number | null }): void {
-    const room = this.#rooms.get(name);
-    // The answer to a join that was followed by a leave says nothing about the room joined after that.
-    if (room && (seq === null || this.#outbox.about(seq) === room)) {
-      const lost = options.recovered ? undefined : (options.lost ?? null);
-      this.#rooms.joined(room, position, lost, this.#asked.get(name));
+  #joined([, seq, name, position, options]: Extract<ServerFrame, { 0: "joined" }>): void {
+    if (seq === null) {
+      const room = this.#rooms.get(name) ?? this.#adopt(name);
+      room?.joined(position, options, this.#asked.get(name) ?? null);
+      this.#asked.delete(name);
+      return;
     }
-    if (seq !== null) this.#outbox.settle(seq, null);
+    const join = this.#outbox.about(seq);
+    // The answer to a join that was followed by a leave says nothing about the room joined after that.
+    if (join && join.room === this.#rooms.get(name)) join.room.joined(position, options, join.position);
+    this.#outbox.settle(seq, null);
   }
 
-  #joinByFrame(name: string, room: RoomState, first = false): void {
+  /** The session is in a room that nobody here is in. */
+  #adopt(name: string): Reader | null {
+    if (this.#closed || this.#leaving(name)) return null;
+    if (this.#asked.has(name) && !name.startsWith("@")) {
+      // It was left after a hello had named it.
+      void this.leave(name);
+      return null;
+    }
+    const room = this.entered(name);
+    if (room) this.#rooms.add(room);
+    return room;
+  }
+
+  #left([, seq, name, code, message]: Extract<ServerFrame, { 0: "left" }>): void {
+    if (seq !== null) return this.#outbox.settle(seq, null);
+    this.#asked.delete(name);
+    this.#rooms.left(name, code === undefined ? null : new RequestError(code, message ?? code));
+  }
+
+  #leaving(name: string): boolean {
+    return this.#outbox.has("leave", [name]);
+  }
+
+  #joinByFrame(room: Reader, first = false): void {
     room.byFrame = true;
     const settle: Settle = (error) => {
       room.byFrame = false;
-      if (error && this.#rooms.get(name) === room) this.#rooms.left(name, error);
+      if (error && this.#rooms.get(room.name) === room) this.#rooms.left(room.name, error);
     };
-    this.#outbox.add("join", [name, place(room)], settle, { about: room, first });
+    this.#addJoin(room, settle, first);
   }
 
-  /** This session knows nothing of what was sent. Being in a room, or not, can simply be said again. */
+  #addJoin(room: Reader, settle: Settle, first = false): void {
+    this.#outbox.add("join", [room.name, room.place], settle, { about: { room, position: room.position }, first });
+  }
+
+  /** This session knows nothing of what was sent. What rooms to be in, and how, can simply be said again. */
   #startOver(seq: number): void {
     const sent = this.#outbox.startOver(seq);
-    for (const { kind, settle } of sent) if (kind !== "join") settle(unknownOutcome());
-    for (const [name, room] of this.#rooms.all().reverse()) {
-      if (sent.some(({ about }) => about === room)) this.#joinByFrame(name, room, true);
+    const again = new Set(sent.map(({ about }) => about?.room).filter((room) => room?.byFrame));
+    for (const { kind, about, settle } of sent) settle(about || kind === "presence" ? null : unknownOutcome());
+    for (const room of this.#rooms.all().reverse()) {
+      if (room.name.startsWith(OWN_INBOX)) this.#rooms.forget(room.name);
+      else if (room.meta !== undefined && !room.byFrame) {
+        this.#outbox.add("presence", [room.name, room.meta], () => {}, { first: true });
+      }
+      if (again.has(room)) this.#joinByFrame(room, true);
     }
   }
 }

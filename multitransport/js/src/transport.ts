@@ -1,5 +1,6 @@
 // What the connection and its transports ask of each other.
 import type { TransportName } from "./api";
+import type { Line } from "./binary";
 import type { ServerFrame } from "./frames";
 
 /** One attempt to carry the session, as its transport sees it. */
@@ -17,7 +18,7 @@ export interface Link {
 }
 
 export interface Transport {
-  send(lines: string[]): void;
+  send(lines: Line[]): void;
   /** Make the server answer now, where a ping among the frames would not. */
   poke?(): void;
   /** Let go of it. Nothing is heard from it any more. */

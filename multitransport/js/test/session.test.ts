@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import type { Position } from "../src/api";
+import { asText, type Line } from "../src/binary";
 import { RequestError } from "../src/errors";
 import { decode, type ServerFrame, type Welcome } from "../src/frames";
-import type { RoomObserver } from "../src/rooms";
+import { Reader, type ReaderOptions, type RoomObserver } from "../src/reader";
 import { Session, type Hello } from "../src/session";
 
 const NONCE = "N".repeat(22);
@@ -19,10 +20,20 @@ const WELCOME: Welcome = {
   max_message: 1 << 20,
 };
 
-type Told = string | [event: string, data: unknown, offset: number, from: string | null] | { lost: number | null; position: Position } | { left: string | null };
+type Told =
+  | string
+  | [event: string, data: unknown, offset: number | null, from: string | null]
+  | { key: string; data: unknown; offset: number | null }
+  | { deleted: string; offset: number | null }
+  | { ask: string; event: string; data: unknown }
+  | { lost: number | null; position: Position }
+  | { left: string | null };
 
 type Step =
-  | ["join", room: string, history?: number]
+  | ["join", room: string, options?: number | ReaderOptions]
+  | ["rate", label: string, room: string, maxRate: number | null]
+  | ["presence", label: string, room: string, meta: unknown]
+  | ["answer", ask: string, data: unknown]
   | ["leave", room: string]
   | ["hello", expected: Record<string, unknown>]
   | ["in", ...frames: ServerFrame[]]
@@ -31,7 +42,7 @@ type Step =
   | ["publish", label: string, room: string, event: string, data: unknown]
   | ["settled", outcomes: Record<string, unknown>]
   | ["acked", seq: number]
-  | ["room", room: string, expected: { position: Position | null; told: Told[] }]
+  | ["room", room: string, expected: { position: Position | null; told: Told[]; state?: Record<string, unknown> }]
   | ["stats", expected: Record<string, number>]
   | ["detach"]
   | ["restart", nonce: string];
@@ -42,13 +53,21 @@ function observer(told: Told[]): RoomObserver {
     joined: () => told.push("joined"),
     left: (error) => told.push({ left: error?.code ?? null }),
     lost: (lost, position) => told.push({ lost, position }),
-    published: ({ event, data, offset, from }) => told.push([event, data, offset, from ?? null]),
+    published({ event, data, offset, from, key, deleted }, ask) {
+      if (ask !== undefined) told.push({ ask, event, data });
+      else if (key === undefined) told.push([event, data, offset, from ?? null]);
+      else told.push(deleted ? { deleted: key, offset } : { key, data, offset });
+    },
+    passed: () => told.push("passed"),
   };
 }
 
+const frames = (lines: Line[]) => lines.flatMap((line) => decode(asText(line)));
+
 class Script {
-  readonly session = new Session(NONCE);
+  readonly session = new Session(NONCE, (name) => this.#reader(name));
   readonly told = new Map<string, Told[]>();
+  readonly readers = new Map<string, Reader>();
   settled: Record<string, unknown> = {};
   said: Hello | null = null;
 
@@ -56,9 +75,14 @@ class Script {
     const { session } = this;
     switch (step[0]) {
       case "join":
-        // A room that is joined anew is another room to the page.
-        this.told.set(step[1], []);
-        return session.join(step[1], step[2], observer(this.told.get(step[1]) ?? []));
+        return session.join(this.#reader(step[1], typeof step[2] === "number" ? { history: step[2] } : step[2]));
+      case "rate":
+        return this.#rate(step[1], this.#joined(step[2]), step[3]);
+      case "presence":
+        this.#joined(step[2]).meta = step[3];
+        return this.#submit("presence", step[1], step.slice(2));
+      case "answer":
+        return session.answer(step[1], step[2]);
       case "leave":
         return void session.leave(step[1]);
       case "hello":
@@ -67,7 +91,7 @@ class Script {
       case "in":
         return step.slice(1).forEach((frame) => this.#receive(frame as ServerFrame));
       case "out":
-        return assert.deepEqual(session.outgoing().flatMap(decode), step[1]);
+        return assert.deepEqual(frames(session.outgoing()), step[1]);
       case "send":
       case "publish":
         return this.#submit(step[0], step[1], step.slice(2));
@@ -78,8 +102,7 @@ class Script {
       case "acked":
         return assert.equal(session.acked, step[1]);
       case "room":
-        assert.deepEqual(session.position(step[1]), step[2].position);
-        return assert.deepEqual(this.told.get(step[1]), step[2].told);
+        return this.#room(step[1], step[2]);
       case "stats":
         return assert.deepEqual(session.stats, step[1]);
       case "detach":
@@ -87,6 +110,35 @@ class Script {
       case "restart":
         return session.restart(step[1]);
     }
+  }
+
+  /** A room that is joined anew is another room to the page. */
+  #reader(name: string, options?: ReaderOptions): Reader {
+    const told: Told[] = [];
+    const reader = new Reader(name, observer(told), options);
+    this.told.set(name, told);
+    this.readers.set(name, reader);
+    return reader;
+  }
+
+  #joined(name: string): Reader {
+    const reader = this.readers.get(name);
+    assert.ok(reader, name);
+    return reader;
+  }
+
+  #rate(label: string, room: Reader, maxRate: number | null): void {
+    room.maxRate = maxRate;
+    this.session.rejoin(room, (error) => {
+      this.settled[label] = error ? error.code : null;
+    });
+  }
+
+  #room(name: string, { position, told, state = {} }: { position: Position | null; told: Told[]; state?: Record<string, unknown> }): void {
+    const reader = this.#joined(name);
+    assert.deepEqual(this.told.get(name), told);
+    assert.deepEqual(reader.position, position);
+    assert.deepEqual(Object.fromEntries([...reader.state].map(([key, { data }]) => [key, data])), state);
   }
 
   #receive(frame: ServerFrame): void {
@@ -101,7 +153,7 @@ class Script {
     for (const [name, value] of Object.entries(expected)) assert.deepEqual(options[name] ?? null, value, name);
   }
 
-  #submit(kind: "send" | "publish", label: string, rest: unknown[]): void {
+  #submit(kind: "send" | "publish" | "presence", label: string, rest: unknown[]): void {
     this.session.submit(kind, rest, (error, data) => {
       assert.ok(!(label in this.settled), `${label} settles once`);
       this.settled[label] = error ? error.code : (data ?? null);
@@ -150,7 +202,7 @@ test("a full queue does not keep anybody from leaving", () => {
   session.outgoing();
   for (let seq = 1; seq < 1_001; seq += 1) {
     session.receive(["reply", seq, 1]);
-    const lines = session.outgoing().flatMap(decode);
+    const lines = frames(session.outgoing());
     if (seq === 1_000) assert.deepEqual(lines.at(-1), ["leave", 1_001, "a"]);
   }
 });
@@ -170,10 +222,10 @@ test("a frame taken back before it was sent never is", () => {
   takeBack();
   takeBack();
   session.receive(["reply", 1, null]);
-  assert.deepEqual(session.outgoing().flatMap(decode), [["ack", 1], ["send", 2, "kept"]]);
+  assert.deepEqual(frames(session.outgoing()), [["ack", 1], ["send", 2, "kept"]]);
   session.receive(["reply", 2, null]);
   session.submit("send", ["last"], () => {});
-  assert.deepEqual(session.outgoing().flatMap(decode), [["ack", 2], ["send", 3, "last"]]);
+  assert.deepEqual(frames(session.outgoing()), [["ack", 2], ["send", 3, "last"]]);
 });
 
 test("a frame taken back after it was sent is only not told", () => {
@@ -199,26 +251,26 @@ test("what the client has is acknowledged before the server holds a window of it
 test("the end of the session ends everything that waits for it", async () => {
   const session = attached(1);
   const told: Told[] = [];
-  session.join("a", undefined, observer(told));
+  session.join(new Reader("a", observer(told)));
   session.outgoing();
   const unsent = outcome(session, "x");
   session.close(new RequestError("ended", "over"));
   await assert.rejects(unsent, code("ended"));
   await assert.rejects(outcome(session, "x"), code("ended"));
   assert.deepEqual(told, [{ left: "ended" }]);
-  session.join("b", undefined, observer(told));
+  session.join(new Reader("b", observer(told)));
   assert.deepEqual(told.at(-1), { left: "ended" });
 });
 
 test("a hello names no more rooms than it may; the server says of each further one that it is too many", () => {
   const session = new Session(NONCE);
   const told: Told[] = [];
-  for (let i = 0; i < 1_002; i += 1) session.join(`room/${i}`, undefined, observer(i < 1_000 ? [] : told));
+  for (let i = 0; i < 1_002; i += 1) session.join(new Reader(`room/${i}`, observer(i < 1_000 ? [] : told)));
   const { line, asked } = session.hello(undefined);
   const [, { rooms }] = JSON.parse(line) as [string, { rooms: object }];
   assert.equal(Object.keys(rooms).length, 1_000);
   session.welcome(WELCOME, asked);
-  assert.deepEqual(session.outgoing().flatMap(decode), [["join", 1, "room/1000", {}], ["join", 2, "room/1001", {}]]);
+  assert.deepEqual(frames(session.outgoing()), [["join", 1, "room/1000", {}], ["join", 2, "room/1001", {}]]);
   session.receive(["error", 1, "too_many_rooms", ""]);
   session.receive(["error", 2, "too_many_rooms", ""]);
   assert.deepEqual(told, [{ left: "too_many_rooms" }, { left: "too_many_rooms" }]);
@@ -226,7 +278,19 @@ test("a hello names no more rooms than it may; the server says of each further o
 
 test("a room may have any name", () => {
   const session = new Session(NONCE);
-  for (const name of ["__proto__", "constructor", 'quo"te', "ü"]) session.join(name, undefined, observer([]));
+  for (const name of ["__proto__", "constructor", 'quo"te', "ü"]) session.join(new Reader(name, observer([])));
   const [, { rooms }] = JSON.parse(session.hello(undefined).line) as [string, { rooms: Record<string, unknown> }];
   assert.deepEqual(Object.keys(rooms), ["__proto__", "constructor", 'quo"te', "ü"]);
+});
+
+test("what comes is counted before it is told", () => {
+  const session = attached(64);
+  const counted: number[][] = [];
+  const count = () => void counted.push(Object.values(session.stats));
+  session.join(new Reader("a", { joined() {}, left() {}, lost: count, published: count }));
+  session.outgoing();
+  session.receive(["joined", 1, "a", ["e", 0], { recovered: true }]);
+  session.receive(["pub", "a", 1, "x", 1]);
+  session.receive(["gap", "a", ["e", 4], 3]);
+  assert.deepEqual(counted, [[1, 0, 0, 0], [1, 0, 1, 3]]);
 });

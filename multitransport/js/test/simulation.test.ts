@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Position } from "../src/api";
-import type { ServerFrame, Welcome } from "../src/frames";
+import { asText } from "../src/binary";
+import type { JoinedOptions, ServerFrame, Welcome } from "../src/frames";
+import { Reader } from "../src/reader";
 import { Session, type Hello } from "../src/session";
 
 const WINDOW = 8;
@@ -25,11 +27,49 @@ class Log {
     return Math.max(0, this.top - KEPT);
   }
 
-  recover(position: Position | undefined): [at: number, options: { recovered: boolean; lost?: number | null }] {
+  recover(position: Position | undefined): [at: number, options: JoinedOptions] {
     if (!position) return [this.top, { recovered: true }];
     if (position[0] !== this.epoch || position[1] > this.top) return [this.base, { recovered: false, lost: null }];
     if (position[1] < this.base) return [this.base, { recovered: false, lost: this.base - position[1] }];
     return [position[1], { recovered: true }];
+  }
+}
+
+/** A state room, whose ended keys are forgotten some time. */
+class Keys {
+  epoch = "k0";
+  top = 0;
+  base = 0;
+  readonly current = new Map<string, { offset: number; value: number | null }>();
+
+  put(key: string, value: number | null): void {
+    this.current.set(key, { offset: (this.top += 1), value });
+  }
+
+  forgetEnds(): void {
+    for (const [key, { offset, value }] of this.current) {
+      if (value !== null) continue;
+      this.current.delete(key);
+      this.base = Math.max(this.base, offset);
+    }
+  }
+
+  startOver(epoch: string): void {
+    this.epoch = epoch;
+    this.top = this.base = 0;
+    this.current.clear();
+  }
+
+  recover(position: Position | undefined): [at: number, options: JoinedOptions] {
+    const [epoch, offset] = position ?? [this.epoch, 0];
+    const known = epoch === this.epoch && offset <= this.top && (offset === 0 || offset >= this.base);
+    return known ? [offset, { mode: "state", recovered: true }] : [0, { mode: "state", recovered: false, lost: null }];
+  }
+
+  /** Return the keys changed after the offset, the oldest change first. */
+  after(offset: number): string[] {
+    const changed = [...this.current].filter(([, each]) => each.offset > offset);
+    return changed.sort(([, a], [, b]) => a.offset - b.offset).map(([key]) => key);
   }
 }
 
@@ -40,11 +80,14 @@ interface Wire {
   attach: number;
   asked: Hello["asked"];
   cursor: Map<string, number>;
+  /** What is left of the pass through the state room. */
+  pass: { keys: string[]; top: number } | null;
 }
 
 /** Keeps one session as protocol.md says. */
 class Server {
   readonly logs = new Map(["a", "b"].map((name) => [name, new Log()]));
+  readonly keys = new Keys();
   readonly ran: unknown[] = [];
   current: Wire | null = null;
   #id = 0;
@@ -83,8 +126,10 @@ class Server {
 
   flush(): void {
     const wire = this.current;
+    if (wire?.cursor.has("s")) this.#pass(wire);
     for (const [name, at] of wire?.cursor ?? []) {
-      const log = this.logs.get(name) as Log;
+      const log = this.logs.get(name);
+      if (!log) continue;
       let from = at;
       if (from < log.base) {
         wire?.down.push(["gap", name, [log.epoch, log.base], log.base - from]);
@@ -92,6 +137,27 @@ class Server {
       }
       for (let offset = from + 1; offset <= log.top; offset += 1) wire?.down.push(["pub", name, offset, "x", `${log.epoch} ${offset}`]);
       wire?.cursor.set(name, log.top);
+    }
+  }
+
+  /** Send some of the keys that changed, with what they are now; the last part moves the position. */
+  #pass(wire: Wire): void {
+    const { epoch, base, top, current } = this.keys;
+    const at = wire.cursor.get("s") as number;
+    if (at !== 0 && at < base) {
+      wire.down.push(["gap", "s", [epoch, 0], null]);
+      wire.cursor.set("s", 0);
+      wire.pass = null;
+    } else if (at < top) {
+      wire.pass ??= { keys: this.keys.after(at), top };
+      for (const key of wire.pass.keys.splice(0, 2)) {
+        const { offset, value } = current.get(key) ?? {};
+        if (offset !== undefined) wire.down.push(["pub", "s", offset, "x", value, { key, deleted: value === null }]);
+      }
+      if (wire.pass.keys.length) return;
+      wire.down.push(["at", "s", [epoch, wire.pass.top]]);
+      wire.cursor.set("s", wire.pass.top);
+      wire.pass = null;
     }
   }
 
@@ -139,11 +205,12 @@ class Server {
   }
 
   #enter(wire: Wire, seq: number | null, name: string, position: Position | undefined): ServerFrame {
-    const log = this.logs.get(name) as Log;
+    const log = this.logs.get(name) ?? this.keys;
     const [at, options] = log.recover(position);
     const frame: ServerFrame = ["joined", seq, name, [log.epoch, at], options];
     if (!this.#joined.has(name)) this.#joined.set(name, [log.epoch, at]);
     wire.cursor.set(name, at);
+    if (name === "s") wire.pass = null;
     wire.down.push(frame);
     return frame;
   }
@@ -164,6 +231,14 @@ class World {
   readonly server = new Server();
   readonly session = new Session("N".repeat(22));
   readonly seen = new Map<string, string[]>();
+  /** What a page that listens makes of the state room. */
+  readonly told = new Map<string, unknown>();
+  readonly state = new Reader("s", {
+    joined: () => {},
+    left: (error) => assert.fail(`left: ${error?.code ?? ""}`),
+    lost: () => this.told.clear(),
+    published: ({ key = "", data, deleted }) => void (deleted ? this.told.delete(key) : this.told.set(key, data)),
+  });
   readonly answers = new Map<number, string>();
   readonly wires: Wire[] = [];
   current: Wire | null = null;
@@ -172,22 +247,24 @@ class World {
 
   constructor(readonly random: (below: number) => number) {
     for (const name of ["a", "b"]) this.join(name);
+    this.session.join(this.state);
   }
 
   join(name: string): void {
     const seen: string[] = [];
     this.seen.set(name, seen);
-    this.session.join(name, undefined, {
+    const room = new Reader(name, {
       joined: () => {},
       left: (error) => assert.fail(`left: ${error?.code ?? ""}`),
       lost: (count, [epoch, offset]) => seen.push(`lost ${count ?? "?"} ${epoch} ${offset}`),
       published: ({ data }) => seen.push(data as string),
     });
+    this.session.join(room);
   }
 
   attach(): void {
     const { line, attach, asked } = this.session.hello(undefined);
-    this.wires.push({ up: [line], down: [], attach, asked, cursor: new Map() });
+    this.wires.push({ up: [line], down: [], attach, asked, cursor: new Map(), pass: null });
   }
 
   cut(): void {
@@ -226,7 +303,7 @@ class World {
       this.current = wire;
       for (const other of [...this.wires]) if (other !== wire && other.attach < wire.attach) this.drop(other);
     } else if (wire === this.current) this.session.receive(frame);
-    if (this.current) this.current.up.push(...this.session.outgoing());
+    if (this.current) this.current.up.push(...this.session.outgoing().map(asText));
   }
 
   step(): void {
@@ -234,12 +311,14 @@ class World {
     const log = this.server.logs.get(this.random(2) ? "a" : "b") as Log;
     if (what < 30) this.up();
     else if (what < 65) this.down();
-    else if (what < 78) log.top += 1;
+    else if (what < 72) log.top += 1;
+    else if (what < 77) this.server.keys.put(`k${this.random(6)}`, this.random(3) ? this.random(1000) : null);
+    else if (what < 78) this.server.keys.forgetEnds();
     else if (what < 84) this.server.flush();
     else if (what < 92) this.ask();
     else if (what < 96) this.cut();
     else if (this.wires.length < 2) this.attach();
-    if (this.current && this.random(3) === 0) this.current.up.push(...this.session.outgoing());
+    if (this.current && this.random(3) === 0) this.current.up.push(...this.session.outgoing().map(asText));
   }
 
   /** No more faults: everything on its way arrives. */
@@ -250,7 +329,7 @@ class World {
     for (let quiet = 0; quiet < 3; quiet += 1) {
       if (wire.up.length || wire.down.length) quiet = 0;
       while (wire.up.length) this.up();
-      this.server.flush();
+      for (let i = 0; i < 10; i += 1) this.server.flush();
       while (wire.down.length) this.down();
     }
   }
@@ -272,6 +351,15 @@ function checkSeen(seen: string[], log: Log, world: string): void {
   if (last) assert.deepEqual(last, [log.epoch, log.top], `${world}: it is up to date at the end`);
 }
 
+/** What there is, is what one has, and what one was told. */
+function checkState({ server, state, told }: World, world: string): void {
+  const current = [...server.keys.current].filter(([, { value }]) => value !== null).map(([key, { value }]) => [key, value]);
+  const sorted = (pairs: unknown[][]) => pairs.sort(([a], [b]) => String(a).localeCompare(String(b)));
+  assert.deepEqual(sorted([...state.state].map(([key, { data }]) => [key, data])), sorted(current), world);
+  assert.deepEqual(sorted([...told]), sorted(current), world);
+  assert.deepEqual(state.position, [server.keys.epoch, server.keys.top], world);
+}
+
 for (const forgetful of [false, true]) {
   test(`whatever is cut, nothing is lost in silence, told twice or run twice${forgetful ? ", by a server that forgets" : ""}`, () => {
     for (let seed = 0; seed < 400; seed += 1) {
@@ -281,11 +369,13 @@ for (const forgetful of [false, true]) {
         if (forgetful && world.random(150) === 0) {
           world.server.forget();
           for (const log of world.server.logs.values()) [log.epoch, log.top] = [`e${(world.forgotten += 1)}`, 0];
+          if (world.random(2)) world.server.keys.startOver(`k${world.forgotten}`);
         }
       }
       world.settle();
       const { server, answers, asked } = world;
       for (const [name, seen] of world.seen) checkSeen(seen, server.logs.get(name) as Log, `seed ${seed}`);
+      checkState(world, `seed ${seed}`);
       assert.deepEqual(server.ran, [...new Set(server.ran)], `seed ${seed}: run twice`);
       assert.deepEqual(server.ran, [...server.ran].sort((a, b) => Number(a) - Number(b)), `seed ${seed}: out of order`);
       assert.equal(answers.size, asked, `seed ${seed}: everything is answered`);

@@ -1,0 +1,241 @@
+// The client of a page over polls, against a server that says what a test has it say.
+import assert from "node:assert/strict";
+import { createServer, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterEach, beforeEach, test } from "node:test";
+import type { Client, Publication, Room } from "../src/api";
+import { PageClient } from "../src/client";
+import { RequestError } from "../src/errors";
+
+Object.assign(globalThis, { addEventListener() {}, navigator: { sendBeacon() {} }, reportError() {} });
+
+const WELCOME = { session: "S", token: "T", resumed: false, seq: 0, window: 64, ping: 25, grace: 10, max_message: 1 << 20 };
+const JOINED = { mode: "log", recovered: true };
+
+let server: Server;
+let client: Client;
+/** What the client has said, hellos aside. */
+let heard: unknown[][];
+let hellos: Record<string, unknown>[];
+let queue: unknown[][];
+let held: ServerResponse | null;
+
+const answer = (response: ServerResponse, frames: unknown[][]) => response.end(frames.map((frame) => JSON.stringify(frame)).join("\n"));
+
+/** Have the client told. */
+function tell(...frames: unknown[][]): void {
+  queue.push(...frames);
+  if (!held || !queue.length) return;
+  answer(held, [["welcome", WELCOME], ...queue.splice(0)]);
+  held = null;
+}
+
+/** Wait until it is so. */
+async function until(condition: () => boolean): Promise<void> {
+  for (let turns = 0; !condition(); turns += 1) {
+    assert.ok(turns < 3_000, `still not: ${condition.toString()}`);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+beforeEach(async () => {
+  [heard, hellos, queue, held] = [[], [], [], null];
+  server = createServer((request, response) => {
+    let body = "";
+    request.on("data", (piece) => (body += piece));
+    request.on("end", () => {
+      const [[, hello], ...frames] = body.split("\n").map((line) => JSON.parse(line)) as [[string, Record<string, unknown>], ...unknown[][]];
+      heard.push(...frames);
+      if (request.url === "/send") return void answer(response, [["ack", 0]]);
+      hellos.push(hello);
+      held = response;
+      if (hello["wait"] === 0) tell(["ack", 0]);
+      else tell();
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  client = new PageClient(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`, { transports: ["poll"] });
+  await until(() => client.status.state === "live" && held !== null);
+});
+
+afterEach(async () => {
+  client.close();
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+});
+
+/** Join a room that the server has. */
+async function joined(name: string, options = {}): Promise<Room> {
+  const room = client.join(name, options);
+  await until(() => heard.some(([kind, , which]) => kind === "join" && which === name));
+  const [, seq] = heard.findLast(([kind, , which]) => kind === "join" && which === name) ?? [];
+  tell(["joined", seq, name, ["e", 0], JOINED]);
+  await room.joined;
+  return room;
+}
+
+const last = () => heard.at(-1) ?? [];
+
+test("a room keeps the latest it was told, and what is volatile it does not", async () => {
+  const room = await joined("a", { keep: 2 });
+  tell(...[1, 2, 3].map((offset) => ["pub", "a", offset, "x", offset]), ["pub", "a", null, "typing", 9]);
+  await until(() => client.stats.publications === 4);
+  assert.deepEqual(room.history.map(({ data, offset }) => [data, offset]), [[2, 2], [3, 3]]);
+  assert.deepEqual(room.position, ["e", 3]);
+});
+
+test("a loop over a room takes every publication and ends when the room is left", async () => {
+  const room = await joined("a");
+  const taken: unknown[] = [];
+  const loop = (async () => {
+    for await (const { data } of room) taken.push(data);
+  })();
+  tell(["pub", "a", 1, "x", "one"], ["pub", "a", null, "y", "two"]);
+  await until(() => taken.length === 2);
+  const left = room.leave();
+  await loop;
+  assert.deepEqual(taken, ["one", "two"]);
+  await until(() => last()[0] === "leave");
+  tell(["left", last()[1], "a"]);
+  await left;
+  for await (const publication of room) assert.fail(String(publication.data));
+});
+
+test("a loop over a room the server ends gets the reason", async () => {
+  const room = await joined("a");
+  const next = room[Symbol.asyncIterator]().next();
+  tell(["left", null, "a", "removed", "no longer"]);
+  await assert.rejects(next, { code: "removed" });
+});
+
+test("the inbox is told by event, and not what is no news for it", async () => {
+  const told: unknown[] = [];
+  client.on("note", (data: unknown) => told.push(["note", data]));
+  client.on("*", (data: unknown, { event }: Publication) => told.push(["*", event, data]));
+  client.on("status", () => told.push("status"));
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  told.length = 0;
+  tell(["joined", null, "@session/S", ["i", 0], JOINED], ["pub", "@session/S", 1, "note", 1], ["pub", "@session/S", 2, "status", 2]);
+  await until(() => told.length === 3);
+  assert.deepEqual(told, [["note", 1], ["*", "note", 1], ["*", "status", 2]]);
+  await until(() => held !== null);
+  assert.deepEqual(hellos.at(-1)?.["rooms"], { "@session/S": { position: ["i", 2] } });
+});
+
+test("a loss in the inbox is told", async () => {
+  const gaps: unknown[] = [];
+  client.onGap((gap) => gaps.push(gap));
+  tell(["joined", null, "@user/ann", ["i", 0], JOINED], ["gap", "@user/ann", ["i", 9], 9]);
+  await until(() => gaps.length === 1);
+  assert.deepEqual(gaps, [{ lost: 9, position: ["i", 9] }]);
+});
+
+test("the server's requests are answered, whatever becomes of them", async () => {
+  client.handle("double", (number) => (number as number) * 2);
+  client.handle("later", async (data) => Promise.resolve(data));
+  client.handle("refuse", () => {
+    throw new RequestError("busy", "not now");
+  });
+  client.handle("raise", () => {
+    throw new TypeError("secret");
+  });
+  client.handle("bytes", () => Uint8Array.of(1, 2));
+  client.handle("huge", () => "x".repeat(2 << 20));
+  const asked = ["double", "later", "refuse", "raise", "unheard", "bytes", "huge"];
+  tell(["joined", null, "@session/S", ["i", 0], JOINED], ...asked.map((event, i) => ["pub", "@session/S", i + 1, event, 4, { ask: event }]));
+  await until(() => heard.filter(([kind]) => String(kind).startsWith("answer")).length === asked.length);
+  const answers = Object.fromEntries(heard.filter(([kind]) => kind !== "ack").map(([kind, , id, ...rest]) => [id, [kind, ...rest]])) as object;
+  assert.deepEqual(answers, {
+    double: ["answer", 8],
+    later: ["answer", 4],
+    refuse: ["answer_error", "busy", "not now"],
+    raise: ["answer_error", "failed", "the page's handler raised"],
+    unheard: ["answer_error", "unknown_event", "this page has no handler for it"],
+    bytes: ["answer", "AQI=", { b64: true }],
+    huge: ["answer_error", "too_large", "the data is too large for one message"],
+  });
+});
+
+test("a room the server joins is told before anything in it, and presence goes with its room", async () => {
+  const told: unknown[] = [];
+  client.onJoin((room) => {
+    room.on("x", (data) => told.push([room.name, data]));
+    room.onPresence(({ entered }) => told.push(entered.map(({ user }) => user)));
+    room.onLeft((error) => told.push(error?.code));
+  });
+  tell(
+    ["joined", null, "a", ["e", 0], JOINED],
+    ["pub", "a", 1, "x", "first"],
+    ["joined", null, "@presence/a", ["p", 0], { mode: "state", recovered: true }],
+    ["pub", "@presence/a", 1, "member", { user: "ann", metas: [] }, { key: "ann" }],
+    ["at", "@presence/a", ["p", 1]],
+    ["joined", null, "@presence/nowhere", ["p", 0], { mode: "state", recovered: true }],
+  );
+  await until(() => told.length === 2);
+  const room = client.join("a");
+  assert.deepEqual([...room.presence.keys()], ["ann"]);
+  tell(["left", null, "a", "removed"], ["left", null, "@presence/a"]);
+  await until(() => told.length === 3);
+  assert.deepEqual(told, [["a", "first"], ["ann"], "removed"]);
+  assert.notEqual(client.join("a"), room);
+});
+
+test("a signal stops a request, before it is sent and after", async () => {
+  await assert.rejects(client.request("x", 1, { signal: AbortSignal.abort(new Error("too late")) }), { message: "too late" });
+  const stop = new AbortController();
+  const unsent = client.request("unsent", 1, { signal: stop.signal });
+  stop.abort();
+  await assert.rejects(unsent, { name: "AbortError" });
+  const stopLater = new AbortController();
+  const sent = client.send("sent", 2, { signal: stopLater.signal });
+  await until(() => last()[0] === "send");
+  stopLater.abort(new Error("enough"));
+  await assert.rejects(sent, { message: "enough" });
+  assert.deepEqual(last(), ["send", 1, "sent", 2]);
+});
+
+test("what has an answer no longer listens to its signal", async () => {
+  const { signal } = new AbortController();
+  const added: unknown[] = [];
+  const removed: unknown[] = [];
+  signal.addEventListener = (...call: unknown[]) => void added.push(call);
+  signal.removeEventListener = (...call: unknown[]) => void removed.push(call);
+  const reply = client.request("x", 1, { signal, timeoutMs: 5_000 });
+  await until(() => last()[0] === "send");
+  tell(["reply", 1, "fine"]);
+  assert.equal(await reply, "fine");
+  await assert.rejects(client.request("x", "x".repeat(2 << 20), { signal }), { code: "too_large" });
+  assert.equal(added.length, 2);
+  assert.deepEqual(removed, added);
+});
+
+test("a rate there cannot be is refused at once, another is told to the server", async () => {
+  for (const maxRate of [0, -1, NaN, 1_001]) assert.throws(() => client.join("s", { maxRate }), RangeError);
+  const room = await joined("s", { maxRate: 4 });
+  assert.deepEqual(last(), ["join", 1, "s", { max_rate: 4 }]);
+  assert.throws(() => room.setMaxRate(0), RangeError);
+  const slower = room.setMaxRate(0.5);
+  await until(() => last()[1] === 2);
+  assert.deepEqual(last().slice(2), ["s", { position: ["e", 0], max_rate: 0.5 }]);
+  tell(["joined", 2, "s", ["e", 0], JOINED]);
+  await slower;
+  assert.equal(room.maxRate, 0.5);
+});
+
+test("bytes and keys are published", async () => {
+  const room = await joined("a");
+  const taken = Promise.all([room.publish("x", Uint8Array.of(255), { key: "k" }), room.setPresence({ typing: true })]);
+  await until(() => last()[0] === "presence");
+  assert.deepEqual(heard.slice(-2), [["publish", 2, "a", "x", "/w==", { key: "k", b64: true }], ["presence", 3, "a", { typing: true }]]);
+  tell(["ack", 3]);
+  await taken;
+});
+
+test("a status tells that what was missed is on its way, and then that it came", async () => {
+  const told: string[] = [];
+  client.on("status", ({ text }) => void (told.at(-1) !== text && told.push(text)));
+  client.cut();
+  await until(() => told.at(-1) === "live over long poll");
+  assert.ok(told[0]?.startsWith("offline since ") || told[0] === "connecting", told[0]);
+  assert.deepEqual(told.slice(-2), ["catching up", "live over long poll"]);
+});

@@ -2,22 +2,7 @@
 
 const LINES = 100;
 
-/** A name like "calm otter", so that nobody has to think of one. */
-function newcomer() {
-  const pick = (words) => words[Math.floor(Math.random() * words.length)];
-  const manner = pick(["calm", "bright", "quick", "quiet", "kind", "brave", "merry", "keen"]);
-  return `${manner} ${pick(["otter", "heron", "fox", "wren", "hare", "seal", "finch", "lynx"])}`;
-}
-
-function remembered() {
-  try {
-    return localStorage.getItem("name");
-  } catch {
-    return null;
-  }
-}
-
-export class Chat {
+export class Talk {
   #room;
   #list = document.getElementById("chat-lines");
   #name = document.getElementById("chat-name");
@@ -27,8 +12,6 @@ export class Chat {
 
   constructor(room) {
     this.#room = room;
-    this.#name.value = remembered() || newcomer();
-    this.#name.addEventListener("change", () => this.#remember());
     document.getElementById("chat-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#say();
@@ -73,13 +56,5 @@ export class Chat {
     this.#list.insertBefore(item, this.#onTheWay.size ? first : null);
     if (atEnd) this.#list.scrollTop = this.#list.scrollHeight;
     return item;
-  }
-
-  #remember() {
-    try {
-      localStorage.setItem("name", this.#name.value.trim());
-    } catch {
-      // Storage is closed to this page: the name lasts until it is left.
-    }
   }
 }

@@ -38,7 +38,7 @@ class Job:
         self.told: dict[str, Any] = {"number": number, "work": work, "done": 0, "total": 0, "lines": 0}
 
     async def tell(self, event: str, **news: Any) -> None:
-        """Publish how things stand: to the job's own room, which keeps the story, and to the list, which keeps the end."""
+        """Say how things stand to the job's own room, which keeps the story, and to the list, which keeps its end."""
         self.told.update(news, state=event)
         await rt.publish(f"jobs/{self.number}", event, self.told)
         await rt.publish(LIST, "job", self.told, key=str(self.number))
@@ -85,7 +85,7 @@ async def begin(work: Work, client: Session | None = None) -> int:
     job = Job(next(numbers), work, client)
     known[job.number] = job
     task = running[job.number] = asyncio.create_task(job.run())
-    task.add_done_callback(lambda _: running.pop(job.number))
+    task.add_done_callback(lambda _: running.pop(job.number, None))
     for number in [number for number in known if number not in running][:-KEPT]:
         del known[number]
         await rt.publish(LIST, "job", None, key=str(number), deleted=True)
@@ -113,10 +113,11 @@ async def start(client: Session, work: Work) -> int:
 @jobs.on("cancel")
 async def cancel(client: Session, number: int) -> None:
     """Cancel a job. One that has ended stays as it is."""
-    task = running.get(number)
+    task = running.pop(number, None)
     if task is not None and task.cancel():
         await asyncio.wait([task])
-        await known[number].tell("cancelled")
+        if task.cancelled():
+            await known[number].tell("cancelled")
 
 
 rt.register(jobs)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # where the package `examples` is
 
-from examples.ticker.ticker import pages
 from examples.shared import serve
+from examples.ticker.ticker import pages
 
 app = serve(pages)
 

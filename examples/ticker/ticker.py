@@ -57,9 +57,11 @@ class Market:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
             before, now = now, time.monotonic()
-            if now > self.frozen_until and await rt.members(MARKET):
-                # As many as are due, unless the whole machine has paused.
-                for name in random.choices(names, k=round(CHANGES_A_SECOND * min(now - before, 0.25))):
+            if not await rt.members(MARKET):
+                continue
+            # As many as are due, unless the whole machine has paused.
+            for name in random.choices(names, k=round(CHANGES_A_SECOND * min(now - before, 0.25))):
+                if time.monotonic() > self.frozen_until:
                     await self.change(name)
 
 
@@ -73,7 +75,7 @@ async def watch(client: Session) -> None:
 
 @ticker.on("freeze")
 async def freeze(client: Session, data: None) -> dict[str, float]:
-    """Stop the market for a moment and return its prices: what everybody must come to see, however slowly they watch."""
+    """Stop the market for a moment and return its prices, which everybody must come to see, however slowly."""
     market.frozen_until = time.monotonic() + FREEZE_SECONDS
     return market.prices
 

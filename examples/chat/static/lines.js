@@ -29,7 +29,7 @@ export class Lines {
   expect(line) {
     const item = this.#item(line, line.user === this.#last?.user && line.name === this.#last.name);
     item.classList.add("on-the-way");
-    this.#put(item);
+    this.#put(item, null);
     this.#onTheWay.set(line.key, item);
     return item;
   }
@@ -43,11 +43,10 @@ export class Lines {
     this.#last = null;
   }
 
-  #put(item) {
+  /** What is still on its way stays below what everybody has seen. */
+  #put(item, before = this.#onTheWay.values().next().value ?? null) {
     const atEnd = this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < 80;
-    // What is still on its way stays below what everybody has seen.
-    const [first = null] = this.#onTheWay.values();
-    this.#list.insertBefore(item, first);
+    this.#list.insertBefore(item, before);
     if (atEnd) this.#list.scrollTop = this.#list.scrollHeight;
   }
 

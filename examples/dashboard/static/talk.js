@@ -25,7 +25,7 @@ export class Talk {
     const line = { name: this.#name.value.trim() || "somebody", text, key: crypto.getRandomValues(new Uint32Array(2)).join("") };
     this.#text.value = "";
     this.#problem.textContent = "";
-    const item = this.#add(line);
+    const item = this.#add(line, null);
     item.classList.add("on-the-way");
     this.#onTheWay.set(line.key, item);
     try {
@@ -45,15 +45,14 @@ export class Talk {
     while (this.#list.children.length > LINES) this.#list.firstChild.remove();
   }
 
-  #add({ name, text }) {
+  /** What is still on its way stays below what everybody has seen. */
+  #add({ name, text }, before = this.#onTheWay.values().next().value ?? null) {
     const atEnd = this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < 40;
     const item = document.createElement("li");
     const who = document.createElement("b");
     who.textContent = name;
     item.append(who, text);
-    // What is still on its way stays below what everybody has seen.
-    const first = this.#onTheWay.values().next().value;
-    this.#list.insertBefore(item, this.#onTheWay.size ? first : null);
+    this.#list.insertBefore(item, before);
     if (atEnd) this.#list.scrollTop = this.#list.scrollHeight;
     return item;
   }

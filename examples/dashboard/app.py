@@ -1,149 +1,17 @@
-"""A live dashboard of the machine it runs on, with a small chat: one page that shows what multitransport does.
-
-In this directory `python app.py`, `quart run`, `hypercorn app:app` or `multitransport run app:app` starts it. It shows
-process names to whoever can open it, so it listens on 127.0.0.1 unless told otherwise.
-"""
+"""The dashboard alone: `multitransport run app:app` in this directory, or `python app.py`."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import itertools
 import os
-import platform
-import secrets
-from collections.abc import AsyncGenerator
-from typing import Annotated, Any
+import sys
+from pathlib import Path
 
-import msgspec
-from quart import Quart, Response, g, render_template
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # where the package `examples` is
 
-from multitransport import MultiTransport, Refuse, Session
-from readings import Sampler, busiest, machine
+from examples.dashboard.dashboard import pages
+from examples.shared import serve
 
-READINGS = "system/local"
-INTERVAL_SECONDS = 0.1
-PROCESSES_SECONDS = 2.0
-# Five minutes, and what a page that was away for one more missed meanwhile.
-HISTORY = 3000
-RETENTION = 3600
-
-app = Quart(__name__)
-app.secret_key = os.environ.get("SECRET_KEY") or secrets.token_hex(32)
-rt = MultiTransport(app)
-
-
-class Line(msgspec.Struct, forbid_unknown_fields=True):
-    """What somebody says in the chat; `key` lets the page that sent it recognise it when it comes back."""
-
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=24)]
-    text: Annotated[str, msgspec.Meta(min_length=1, max_length=280)]
-    key: Annotated[str, msgspec.Meta(max_length=24)] = ""
-
-
-@rt.room(
-    READINGS,
-    history=HISTORY,
-    retention_count=RETENTION,
-    retention_seconds=RETENTION * INTERVAL_SECONDS,
-    retention_bytes=8 << 20,
-)
-async def watch(client: Session) -> None:
-    """Anybody may watch; nobody but the server publishes."""
-
-
-async def check_line(client: Session, event: str, data: Any) -> None:
-    """Let a well-formed line through and refuse everything else, saying what is wrong with it."""
-    if event != "line":
-        raise Refuse("unknown_event", "the chat knows lines only")
-    try:
-        line = msgspec.convert(data, Line)
-    except msgspec.ValidationError as error:
-        raise Refuse("bad_line", str(error)) from error
-    if not line.text.strip() or not line.name.strip():
-        raise Refuse("bad_line", "there is nothing in it")
-
-
-@rt.room("chat/lobby", history=50, retention_count=200, retention_seconds=86_400, on_publish=check_line)
-async def enter(client: Session) -> None:
-    """Anybody may come in, read the last 50 lines and say something."""
-
-
-async def watch_processes(tables: asyncio.Queue[list[list[Any]]]) -> None:
-    """Look at the processes now and then, in a thread, and hand over each table once the one before has been taken."""
-    while True:
-        await tables.put(await asyncio.to_thread(busiest, 8))
-        await asyncio.sleep(PROCESSES_SECONDS)
-
-
-async def publish_readings() -> None:
-    """Publish a reading every tenth of a second.
-
-    `n` counts them, so that a page can see for itself that it has them all, `r` names this run of the sampler, and `p`,
-    every two seconds, is the table of the busiest processes.
-    """
-    sampler = Sampler()
-    run = secrets.token_hex(3)
-    tables: asyncio.Queue[list[list[Any]]] = asyncio.Queue(1)
-    clock = asyncio.get_running_loop().time
-    due = clock()
-    async with asyncio.TaskGroup() as group:
-        group.create_task(watch_processes(tables))
-        for n in itertools.count(1):
-            reading = {"n": n, "r": run, **sampler.read()}
-            with contextlib.suppress(asyncio.QueueEmpty):
-                reading["p"] = tables.get_nowait()
-            await rt.publish(READINGS, "reading", reading)
-            now = clock()
-            due += INTERVAL_SECONDS
-            if due <= now:
-                # After a pause of the whole machine the readings go on from now instead of catching up in a burst.
-                due = now + INTERVAL_SECONDS
-            await asyncio.sleep(due - now)
-
-
-@app.while_serving
-async def readings() -> AsyncGenerator[None]:
-    """Own the sampling task from the start of serving to its end."""
-
-    def report(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception():
-            app.logger.error("there will be no more readings", exc_info=task.exception())
-
-    task = asyncio.create_task(publish_readings())
-    task.add_done_callback(report)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-
-
-@app.before_request
-async def make_nonce() -> None:
-    """Give the page's scripts a name that nobody can guess."""
-    g.nonce = secrets.token_urlsafe(16)
-
-
-@app.after_request
-async def restrict(response: Response) -> Response:
-    """Let the page load from here and nowhere else, and run the scripts of its template only."""
-    response.headers["Content-Security-Policy"] = (
-        f"default-src 'self'; script-src 'self' 'nonce-{g.nonce}'; style-src 'self'; img-src 'self' data:; "
-        "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "no-referrer"
-    return response
-
-
-@app.get("/")
-async def index() -> str:
-    """The page."""
-    return await render_template(
-        "index.html", nonce=g.nonce, host=platform.node(), system=platform.system(), machine=machine()
-    )
-
+app = serve(pages)
 
 if __name__ == "__main__":
     app.run(port=int(os.environ.get("PORT", "8000")))

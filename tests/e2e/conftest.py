@@ -1,4 +1,4 @@
-"""One Chromium and one dashboard for all of these tests; each test has a proxy and a page of its own."""
+"""One Chromium, one dashboard and one server of all examples for these tests; each test has pages of its own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from multitransport.testing.proxy import FaultProxy
 from multitransport.testing.server import ServerProcess
 from tests.e2e.dashboard import Dashboard
 
-DIRECTORY = Path(__file__).resolve().parents[2] / "examples" / "dashboard"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -27,7 +27,7 @@ ARGUMENTS = [
 
 def dashboard_server() -> ServerProcess:
     """The dashboard in one process: a kill would leave the worker of a second one alive."""
-    return ServerProcess("app:app", directory=DIRECTORY, arguments=("--workers", "0"))
+    return ServerProcess("app:app", directory=EXAMPLES / "dashboard", arguments=("--workers", "0"))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -43,6 +43,15 @@ async def browser() -> AsyncIterator[Browser]:
 async def server() -> AsyncIterator[ServerProcess]:
     async with dashboard_server() as server:
         yield server
+        assert await server.terminate() == 0
+        assert "Traceback" not in server.output
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def examples() -> AsyncIterator[str]:
+    """The URL of all the examples in one application."""
+    async with ServerProcess("app:app", directory=EXAMPLES, arguments=("--workers", "0")) as server:
+        yield server.url
         assert await server.terminate() == 0
         assert "Traceback" not in server.output
 

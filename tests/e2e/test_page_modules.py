@@ -35,7 +35,7 @@ FOLD = """async ([readings, points]) => {
 async def blank(browser: Browser, server: ServerProcess) -> AsyncIterator[Page]:
     """A page of the dashboard's origin on which nothing runs."""
     page = await browser.new_page()
-    await page.goto(f"{server.url}/static/icon.svg")
+    await page.goto(f"{server.url}/shared/icon.svg")
     yield page
     await page.close()
 

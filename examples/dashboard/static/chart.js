@@ -1,7 +1,7 @@
 // One card with one chart: its lines, its legend with the newest values (or those under the cursor), its colours.
 import uPlot from "./vendor/uplot/uPlot.esm.js";
 import { SPAN_SECONDS } from "./history.js";
-import { clock } from "./units.js";
+import { clock } from "/shared/units.js";
 
 const POINTS = 12_000;
 const sync = uPlot.sync("dashboard");

@@ -1,9 +1,8 @@
 // The connection card: what carries the session, the buttons, the page's own check of the readings, and what happened.
-import { clock, count, span } from "./units.js";
+import { TRANSPORTS } from "/shared/status.js";
+import { clock, count, span } from "/shared/units.js";
 
-const NAMES = { websocket: "WebSocket", sse: "SSE", poll: "long poll" };
 const JOURNAL_LINES = 30;
-const SWITCH_MS = 400;
 
 const at = (id) => document.getElementById(id);
 
@@ -14,8 +13,6 @@ export class Connection {
   #state = "connecting";
   #transport = null;
   #brokenAt = null;
-  #retryAt = null;
-  #showing;
   /** What the page had before the line broke, until the next reading has come. */
   #before = null;
 
@@ -50,7 +47,6 @@ export class Connection {
       whole: knownLost || unknownLosses ? "Nothing lost in silence" : "Nothing lost or repeated",
       waiting: "Waiting for readings",
     }[verdict];
-    if (at("status").dataset.state === this.#state) at("status-more").textContent = this.#more();
   }
 
   /** A reading has come: after a break, say where the readings went on. */
@@ -81,17 +77,16 @@ export class Connection {
   #use(button) {
     for (const other of document.querySelectorAll("[data-use]")) other.setAttribute("aria-pressed", String(other === button));
     const name = button.dataset.use;
-    this.note(name ? `You asked for ${NAMES[name]}` : "You left the choice to the client");
+    this.note(name ? `You asked for ${TRANSPORTS[name]}` : "You left the choice to the client");
     this.#rt.use(name ? [name] : ["websocket", "sse", "poll"]);
   }
 
   #follow(status) {
     const { state, transport, session, roundTripMs, reconnects } = status;
-    at("transport").textContent = transport ? NAMES[transport] : "none";
+    at("transport").textContent = transport ? TRANSPORTS[transport] : "none";
     at("session").textContent = session ?? "–";
     at("round-trip").textContent = roundTripMs == null ? "–" : span(roundTripMs);
     at("reconnects").textContent = count(reconnects);
-    this.#retryAt = status.retryInMs === null ? null : Date.now() + status.retryInMs;
     if (state !== this.#state || (state === "live" && transport !== this.#transport)) this.#changed(status);
     this.write();
   }
@@ -101,7 +96,7 @@ export class Connection {
     this.#state = state;
     if (state === "live") {
       const away = this.#brokenAt === null ? "" : `, after ${span(Date.now() - this.#brokenAt)}`;
-      this.note(`Live over ${NAMES[transport]}${away}`);
+      this.note(`Live over ${TRANSPORTS[transport]}${away}`);
       this.#transport = transport;
       this.#brokenAt = null;
     } else if (before === "live") {
@@ -110,28 +105,5 @@ export class Connection {
       this.#before = { last, restarts };
     }
     if (state === "closed") this.note(`The server ended the session: ${reason}`);
-    clearTimeout(this.#showing);
-    const show = () => {
-      at("status").dataset.state = state;
-      at("status-text").textContent = this.#sentence(state, transport, reason);
-      at("status-more").textContent = this.#more();
-    };
-    // A switch takes a moment in which nothing carries the session. Nobody needs to be told of that.
-    const broken = state !== "live" && state !== "closed" && this.#brokenAt !== null;
-    const left = broken ? this.#brokenAt + SWITCH_MS - Date.now() : 0;
-    if (left > 0) this.#showing = setTimeout(show, left);
-    else show();
-  }
-
-  #sentence(state, transport, reason) {
-    if (state === "live") return `Live over ${NAMES[transport]}`;
-    if (state === "closed") return `Ended: ${reason}`;
-    return this.#brokenAt === null ? "Connecting" : `Offline since ${clock(this.#brokenAt)}`;
-  }
-
-  #more() {
-    if (this.#state === "live" || this.#state === "closed" || this.#brokenAt === null) return "";
-    const seconds = this.#retryAt === null ? 0 : Math.ceil((this.#retryAt - Date.now()) / 1000);
-    return seconds > 0 ? `, trying again in ${seconds} s` : ", trying again now";
   }
 }

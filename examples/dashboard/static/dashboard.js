@@ -1,12 +1,15 @@
 // The page: joins the room of the readings, checks them, and hands them to the charts.
+import { askName } from "/shared/name.js";
+import { showPeople } from "/shared/people.js";
+import { StatusPill } from "/shared/status.js";
+import { themeSwitch } from "/shared/theme.js";
+import * as units from "/shared/units.js";
 import { Chart } from "./chart.js";
-import { Chat } from "./chat.js";
 import { Connection } from "./connection.js";
 import { Continuity } from "./continuity.js";
 import { History } from "./history.js";
 import { Processes } from "./processes.js";
-import { themeSwitch } from "./theme.js";
-import * as units from "./units.js";
+import { Talk } from "./talk.js";
 
 const WRITE_MS = 250;
 const CALM_MS = 1000;
@@ -18,9 +21,13 @@ export function start(rt, machine) {
   const continuity = new Continuity();
   const charts = makeCharts(history, machine);
   const processes = new Processes(document.getElementById("processes"));
-  const room = rt.join("system/local");
+  // The history has the readings already: the room need not keep them as well.
+  const room = rt.join("system/local", { keep: 0 });
   const connection = new Connection(rt, room, continuity);
-  new Chat(rt.join("chat/lobby"));
+  new StatusPill(rt);
+  new Talk(rt.join("system/chat"));
+  showPeople(rt, room, document.getElementById("people"));
+  askName(document.getElementById("chat-name"), (name) => room.setPresence({ name }).catch(console.error));
 
   const redraw = oncePerFrame(() => charts.forEach((chart) => chart.draw()));
   room.onGap((gap) => {

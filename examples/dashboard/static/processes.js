@@ -1,5 +1,5 @@
 // The table of the busiest processes. Its rows are there from the start, so that nothing moves when a table comes in.
-import { bytes, percent } from "./units.js";
+import { bytes, percent } from "/shared/units.js";
 
 export class Processes {
   #rows;

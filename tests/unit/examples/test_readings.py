@@ -6,8 +6,8 @@ from dataclasses import replace
 import psutil
 import pytest
 
-import readings
-from readings import Counters, Sampler, busiest, cores, counters, machine, rate
+from examples.dashboard import readings
+from examples.dashboard.readings import Counters, Sampler, busiest, cores, counters, machine, rate
 
 START = Counters(
     seconds=100.0, busy=(10.0, 20.0), total=(50.0, 50.0), read=1000, written=2000, received=3000, sent=4000

@@ -2,22 +2,7 @@
 
 const LINES = 100;
 
-/** A name like "calm otter", so that nobody has to think of one. */
-function newcomer() {
-  const pick = (words) => words[Math.floor(Math.random() * words.length)];
-  const manner = pick(["calm", "bright", "quick", "quiet", "kind", "brave", "merry", "keen"]);
-  return `${manner} ${pick(["otter", "heron", "fox", "wren", "hare", "seal", "finch", "lynx"])}`;
-}
-
-function remembered() {
-  try {
-    return localStorage.getItem("name");
-  } catch {
-    return null;
-  }
-}
-
-export class Chat {
+export class Talk {
   #room;
   #list = document.getElementById("chat-lines");
   #name = document.getElementById("chat-name");
@@ -27,8 +12,6 @@ export class Chat {
 
   constructor(room) {
     this.#room = room;
-    this.#name.value = remembered() || newcomer();
-    this.#name.addEventListener("change", () => this.#remember());
     document.getElementById("chat-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#say();
@@ -42,7 +25,7 @@ export class Chat {
     const line = { name: this.#name.value.trim() || "somebody", text, key: crypto.getRandomValues(new Uint32Array(2)).join("") };
     this.#text.value = "";
     this.#problem.textContent = "";
-    const item = this.#add(line);
+    const item = this.#add(line, null);
     item.classList.add("on-the-way");
     this.#onTheWay.set(line.key, item);
     try {
@@ -62,24 +45,15 @@ export class Chat {
     while (this.#list.children.length > LINES) this.#list.firstChild.remove();
   }
 
-  #add({ name, text }) {
+  /** What is still on its way stays below what everybody has seen. */
+  #add({ name, text }, before = this.#onTheWay.values().next().value ?? null) {
     const atEnd = this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < 40;
     const item = document.createElement("li");
     const who = document.createElement("b");
     who.textContent = name;
     item.append(who, text);
-    // What is still on its way stays below what everybody has seen.
-    const first = this.#onTheWay.values().next().value;
-    this.#list.insertBefore(item, this.#onTheWay.size ? first : null);
+    this.#list.insertBefore(item, before);
     if (atEnd) this.#list.scrollTop = this.#list.scrollHeight;
     return item;
-  }
-
-  #remember() {
-    try {
-      localStorage.setItem("name", this.#name.value.trim());
-    } catch {
-      // Storage is closed to this page: the name lasts until it is left.
-    }
   }
 }

@@ -1,0 +1,51 @@
+"""What the examples share: one MultiTransport, and the application around their pages."""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+from quart import Blueprint, Quart, Response, g, request, session
+
+from multitransport import MultiTransport, Session
+
+rt = MultiTransport()
+
+
+@rt.on_connect
+async def recognise(client: Session) -> None:
+    """Take the tabs of one browser for one user, by the cookie that the pages set."""
+    client.user_id = session.get("visitor")
+
+
+async def greet() -> None:
+    """Give the page's scripts a name that nobody can guess, and a visitor who is new an id."""
+    g.nonce = secrets.token_urlsafe(16)
+    # Only an answer to a page can set a cookie: what carries a session finds it there or goes without.
+    if request.blueprint != "multitransport":
+        session.setdefault("visitor", secrets.token_hex(4))
+
+
+async def restrict(response: Response) -> Response:
+    """Let pages load from here and nowhere else, and run no scripts but their own."""
+    response.headers["Content-Security-Policy"] = (
+        f"default-src 'self'; script-src 'self' 'nonce-{g.nonce}'; style-src 'self'; img-src 'self' data:; "
+        "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def serve(*examples: Blueprint) -> Quart:
+    """Return an application of these examples: the first is at ``/``, each of the others under its name."""
+    app = Quart(__name__, static_url_path="/shared")
+    app.secret_key = os.environ.get("SECRET_KEY") or secrets.token_hex(32)
+    app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
+    rt.init_app(app)
+    for example in examples:
+        app.register_blueprint(example, url_prefix=None if example is examples[0] else f"/{example.name}")
+    app.before_request(greet)
+    app.after_request(restrict)
+    app.context_processor(lambda: {"nonce": g.nonce, "examples": [example.name for example in examples]})
+    return app

@@ -1,0 +1,63 @@
+"""Pages of the examples in a browser, as the tests see them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from playwright.async_api import Browser, ConsoleMessage, Page
+
+from multitransport.testing.waiting import eventually
+
+
+@asynccontextmanager
+async def visitor(
+    browser: Browser, url: str, name: str = "", *, errors: bool = False, **options: Any
+) -> AsyncIterator[Page]:
+    """A page in a browser context of its own, which is another person to the server, and live.
+
+    An error on its console fails the test, unless `errors` are expected.
+    """
+    context = await browser.new_context(**options)
+    if name:
+        await context.add_init_script(f"localStorage.setItem('name', {name!r})")
+    try:
+        page = await context.new_page()
+        found = note_errors(page)
+        await page.goto(url)
+        await page.wait_for_selector("#status[data-state=live]")
+        yield page
+        assert errors or found == [], found
+    finally:
+        await context.close()
+
+
+def note_errors(page: Page) -> list[str]:
+    """Return a list to which everything is added that goes wrong in a page."""
+    found: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            found.append(message.text)
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: found.append(str(error)))
+    return found
+
+
+async def texts(page: Page, selector: str) -> list[str]:
+    """The texts of all elements that match."""
+    return await page.locator(selector).all_inner_texts()
+
+
+async def until(page: Page, condition: str, within_seconds: float = 10.0) -> None:
+    """Wait until an expression is true in the page, whose policy forbids the `eval` of Playwright's own way to wait."""
+
+    async def met() -> bool:
+        return bool(await page.evaluate(condition))
+
+    try:
+        await eventually(met, within_seconds)
+    except AssertionError:
+        raise AssertionError(f"never true within {within_seconds:g} s: {condition}") from None

@@ -8,8 +8,8 @@ PYTEST_ARGS ?=
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: setup-demo ## run the dashboard on http://127.0.0.1:8000 (PORT= chooses another port)
-	@cd examples/dashboard && ../../.venv/bin/multitransport run app:app --host 127.0.0.1 --port $(PORT)
+demo: setup-demo ## run the examples on http://127.0.0.1:8000 (PORT= chooses another port)
+	@cd examples && ../.venv/bin/multitransport run app:app --host 127.0.0.1 --port $(PORT)
 
 test: setup-system setup setup-node ## install what the tests need, then run every check and the tests (CHROMIUM= names a browser)
 	@checks=0; .venv/bin/python scripts/check.py || checks=1; \

@@ -51,7 +51,7 @@ async def poll(node: Node, scope: Scope, receive: Receive, send: Send, headers: 
             return
         # What is ready already, such as rooms of the hello whose checks wait for nothing, comes with this answer.
         await asyncio.sleep(0)
-        batch = attachment.take(node.settings.batch_bytes)
+        batch = attachment.take(node.settings.max_message_bytes)
         attachment.heartbeat.writing_since = asyncio.get_running_loop().time()
         await respond(send, 200, [*headers, (b"content-type", NDJSON)], b"" if batch is None else batch.frames)
     finally:

@@ -19,7 +19,7 @@ from multitransport.node.dispatch import Dispatch, joined_frame
 from multitransport.node.hub import Hub
 from multitransport.node.presence import Presence
 from multitransport.node.request import Request
-from multitransport.node.rooms import RoomTable
+from multitransport.node.rooms import OWN_INBOXES, RoomTable, rooms_of_application
 from multitransport.node.session import JoinRequest, Session, Verbs
 from multitransport.node.sessions import Sessions
 from multitransport.node.settings import TRANSPORTS, Settings
@@ -117,8 +117,9 @@ class Admission:
 
     async def admit(self, hello: HelloOptions, request: Request, transport: str) -> tuple[Session, Attachment]:
         """Take a hello: make or resume its session, and attach it. Raises Close."""
-        if len(hello.rooms) > self._settings.max_session_rooms:
-            raise Close(CloseCode.BAD_PROTOCOL, f"a session may be in {self._settings.max_session_rooms} rooms")
+        most = self._settings.max_session_rooms
+        if len(hello.rooms) > 2 * most + OWN_INBOXES or rooms_of_application(hello.rooms) > most:
+            raise Close(CloseCode.BAD_PROTOCOL, f"a session may be in {most} rooms")
         known = await self.find(hello)
         if transport not in self._settings.transports:
             raise Close(CloseCode.TRANSPORT_NOT_ALLOWED, f"this server does not serve {transport}")
@@ -204,6 +205,8 @@ class Admission:
         secret = self._new_secret()
         candidate.record.secret_hash = hash_secret(secret)
         record = await self._store.create(candidate.record, self._clock() + self._settings.hello_seconds)
+        if record.user_id != candidate.user_id:
+            raise Close(CloseCode.OTHER_USER, "an earlier hello began this session for another user")
         # Where an earlier hello made the session, the token that was lost on the way ends here.
         await self._raise_attach(record.session_id, hello.attach, candidate.record.secret_hash)
         if record.session_id == candidate.session_id:

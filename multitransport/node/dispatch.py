@@ -18,7 +18,7 @@ from multitransport.node.checks import Checks
 from multitransport.node.hub import Hub
 from multitransport.node.payload import decode_json
 from multitransport.node.presence import Presence
-from multitransport.node.rooms import PRESENCE, SESSION_INBOX, USER_INBOX, Room, RoomTable
+from multitransport.node.rooms import PRESENCE, SESSION_INBOX, USER_INBOX, Room, RoomTable, rooms_of_application
 from multitransport.node.session import Job, JoinRequest, Session
 from multitransport.node.settings import Settings
 from multitransport.protocol.binary import Frame, encode_data
@@ -145,10 +145,14 @@ class Dispatch:
     async def _enter(self, client: Session, name: str, options: JoinOptions, seq: int | None) -> list[Entry]:
         """Check and record a room. Raises Refuse."""
         room = self._rooms.resolve(name)
-        if name not in client.record.rooms and len(client.record.rooms) >= self._settings.max_session_rooms:
-            raise Refuse(ErrorCode.TOO_MANY_ROOMS, f"a session may be in {self._settings.max_session_rooms} rooms")
+        self._must_have_place(client, name)
         await self._checks.join(client, room)
         return await self._open(client, room, options, seq)
+
+    def _must_have_place(self, client: Session, name: str) -> None:
+        most = self._settings.max_session_rooms
+        if name not in client.record.rooms and rooms_of_application(client.record.rooms) >= most:
+            raise Refuse(ErrorCode.TOO_MANY_ROOMS, f"a session may be in {most} rooms")
 
     async def _open(self, client: Session, room: Room, options: JoinOptions, seq: int | None) -> list[Entry]:
         """Open a room that the session may be in, and its presence. Raises Refuse."""
@@ -190,7 +194,9 @@ class Dispatch:
         if name.startswith((SESSION_INBOX, USER_INBOX)):
             entries = [await self._entry(client, name, None, JoinOptions(), 0)]
         else:
-            entries = await self._open(client, self._rooms.resolve(name), JoinOptions(), None)
+            room = self._rooms.resolve(name)
+            self._must_have_place(client, name)
+            entries = await self._open(client, room, JoinOptions(), None)
         await self._begin(client, entries, told=False)
 
     async def take_out(self, client: Session, name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -16,7 +16,7 @@ from multitransport.errors import ConfigurationError, Refuse
 from multitransport.node.declarations import RoomDeclaration
 from multitransport.protocol.codes import ErrorCode
 
-__all__ = ["PRESENCE", "SESSION_INBOX", "USER_INBOX", "Room", "RoomTable"]
+__all__ = ["OWN_INBOXES", "PRESENCE", "SESSION_INBOX", "USER_INBOX", "Room", "RoomTable", "rooms_of_application"]
 
 _RESOLVED = 4096
 
@@ -24,8 +24,16 @@ SESSION_INBOX = "@session/"
 USER_INBOX = "@user/"
 PRESENCE = "@presence/"
 
+OWN_INBOXES = 2
+"""A session reads its own and its user's."""
+
 _INBOX = Retention(count=256, seconds=300.0, bytes=1 << 20)
 _PRESENCE = Retention(keys=10_000, seconds=300.0, bytes=8 << 20)
+
+
+def rooms_of_application(rooms: Iterable[str]) -> int:
+    """Count the rooms that the application declares; each may bring the server's own for its presence."""
+    return sum(not room.startswith("@") for room in rooms)
 
 
 class Room(NamedTuple):

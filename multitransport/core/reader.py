@@ -134,11 +134,11 @@ class Reader:
         self.ready: list[Cursor] = []
         self.flashes: list[Slice] = []
 
-    def add(self, log: Log, offset: int) -> Cursor:
-        """Start reading a log after the offset, in place of a cursor in the same room."""
+    def add(self, log: Log, offset: int, *, held: bool = False) -> Cursor:
+        """Start reading a log after the offset, in place of a cursor in the same room; ``held`` until a flush."""
         self.remove(log.room)
         cursor = self.cursors[log.room] = Cursor(self, log, offset)
-        if cursor.behind:
+        if cursor.behind and not held:
             cursor.ready = True
             self.ready.append(cursor)
             self.owner.wake()

@@ -236,8 +236,7 @@ class Admission:
         attachment = Attachment(client.record, transport, hello.attach, heartbeat, self._settings.close_seconds)
         former, client.attachment = client.attachment, attachment
         if former is not None:
-            for room in list(former.reader.cursors):
-                self._hub.leave(former.reader, room)
+            client.told_at = self._hub.leave_all(former.reader)
             former.close(Close(CloseCode.SUPERSEDED, "a newer transport carries this session"))
         return attachment
 
@@ -265,11 +264,13 @@ class Admission:
             attachment.put(seq, outcome)
         if (ack := attachment.acked()) is not None:
             attachment.put("@ack", ack, news=False)
+        told_at, client.told_at = client.told_at, {}
         for room, joined_at in list(client.record.rooms.items()):
             asked = hello.rooms.get(room, JoinOptions())
             known = asked.position is not None
             given = JoinOptions(asked.position or joined_at, max_rate=asked.max_rate)
-            await self._rejoin(client, attachment, room, given, known=known, quiet=quiet and known)
+            last = told_at.get(room, -math.inf)
+            await self._rejoin(client, attachment, room, given, told_at=last, known=known, quiet=quiet and known)
         # What an earlier hello asked for and still waits keeps its place before the frames that rely on it, or is no
         # longer wanted.
         client.jobs[:] = [job for job in client.jobs if not isinstance(job, JoinRequest) or job.room in hello.rooms]
@@ -285,7 +286,15 @@ class Admission:
         await self._presence.refresh(client)
 
     async def _rejoin(
-        self, client: Session, attachment: Attachment, name: str, options: JoinOptions, *, known: bool, quiet: bool
+        self,
+        client: Session,
+        attachment: Attachment,
+        name: str,
+        options: JoinOptions,
+        *,
+        told_at: float,
+        known: bool,
+        quiet: bool,
     ) -> None:
         """Go on reading a room of the record; ``known``: the client has heard that it is joined."""
         try:
@@ -299,7 +308,7 @@ class Admission:
             return
         if not (quiet and recovery.recovered):
             attachment.put(name, joined_frame(None, name, log, recovery), news=not (known and recovery.recovered))
-        self._hub.join(attachment.reader, log, recovery.offset, options.max_rate)
+        self._hub.join(attachment.reader, log, recovery.offset, options.max_rate, told_at)
 
 
 def _pulse(settings: Settings, transport: str) -> Pulse:

@@ -57,18 +57,20 @@ class Feed:
         self._flashes: list[Publication] = []
         self._throttles: dict[Cursor, Throttle] = {}
 
-    def add(self, cursor: Cursor, max_rate: float | None) -> None:
-        """Take in a reader, which may want to read only so many times a second."""
+    def add(self, cursor: Cursor) -> None:
+        """Take in a reader."""
         self.cursors.add(cursor)
-        if max_rate is not None:
-            self._throttles[cursor] = Throttle(cursor, 1 / max_rate, self._loop)
 
-    def discard(self, cursor: Cursor) -> None:
-        """Let a reader go."""
+    def add_throttled(self, cursor: Cursor, interval_seconds: float, told_at: float) -> None:
+        """Take in a reader that wants to be told once in an interval at most, and was told last then."""
+        self.add(cursor)
+        self._throttles[cursor] = Throttle(cursor, interval_seconds, told_at, self._loop)
+
+    def discard(self, cursor: Cursor) -> float:
+        """Let a reader go; return when it was told last, -inf where nothing bounds how often it is."""
         self.cursors.discard(cursor)
         throttle = self._throttles.pop(cursor, None)
-        if throttle is not None:
-            throttle.cancel()
+        return -math.inf if throttle is None else throttle.cancel()
 
     def flash(self, draft: Draft, now: float) -> None:
         """Tell readers that keep up what no log keeps; what gathers beyond the bound before a flush is dropped."""
@@ -144,13 +146,17 @@ class Throttle:
 
     __slots__ = ("_cursor", "_handle", "_interval_seconds", "_last_at", "_loop")
 
-    def __init__(self, cursor: Cursor, interval_seconds: float, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, cursor: Cursor, interval_seconds: float, told_at: float, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self._cursor = cursor
         self._interval_seconds = interval_seconds
         self._loop = loop
         # The values it begins with are a pass of their own.
-        self._last_at = loop.time() if cursor.behind else -math.inf
+        self._last_at = loop.time() if cursor.ready else told_at
         self._handle: asyncio.TimerHandle | None = None
+        if cursor.behind and not cursor.ready:
+            self.flush()
 
     def flush(self) -> None:
         """Flush now, or when the interval is over."""
@@ -162,10 +168,11 @@ class Throttle:
         else:
             self._handle = self._loop.call_at(due_at, self._flush, context=Context())
 
-    def cancel(self) -> None:
-        """Flush no more."""
+    def cancel(self) -> float:
+        """Flush no more; return when it did last."""
         if self._handle is not None:
             self._handle.cancel()
+        return self._last_at
 
     def _flush(self) -> None:
         self._handle = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 from multitransport.brokers.base import Broker
 from multitransport.core.log import Log, Recovery, Retention
@@ -52,17 +53,29 @@ class Hub:
         self._feed(log)
         return log, log.newest(history) if position is None else log.recover(position)
 
-    def join(self, reader: Reader, log: Log, offset: int, max_rate: float | None = None) -> None:
-        """Let the reader read the log after the offset, at most ``max_rate`` times a second."""
-        self.leave(reader, log.room)
-        self._feed(log).add(reader.add(log, offset), max_rate)
+    def join(
+        self, reader: Reader, log: Log, offset: int, max_rate: float | None = None, told_at: float = -math.inf
+    ) -> None:
+        """Let the reader read the log after the offset, at most ``max_rate`` times a second, of which ``told_at`` was
+        the last.
+        """
+        told_at = max(told_at, self.leave(reader, log.room))
+        if max_rate is None:
+            self._feed(log).add(reader.add(log, offset))
+        else:
+            held = self._loop.time() < told_at + 1 / max_rate
+            self._feed(log).add_throttled(reader.add(log, offset, held=held), 1 / max_rate, told_at)
 
-    def leave(self, reader: Reader, room: str) -> None:
-        """Take the reader out of a room."""
+    def leave(self, reader: Reader, room: str) -> float:
+        """Take the reader out of a room; return when it was told last, -inf where nothing bounds how often it is."""
         cursor = reader.remove(room)
         feed = self._feeds.get(room)
-        if cursor is not None and feed is not None:
-            feed.discard(cursor)
+        return -math.inf if cursor is None or feed is None else feed.discard(cursor)
+
+    def leave_all(self, reader: Reader) -> dict[str, float]:
+        """Take the reader out of its rooms; return when it was told last in those that bound how often it is."""
+        told = {room: self.leave(reader, room) for room in list(reader.cursors)}
+        return {room: at for room, at in told.items() if at > -math.inf}
 
     async def forget(self, room: str) -> None:
         """Let go of a room that is no more, and of all it keeps."""

@@ -201,21 +201,20 @@ class Node:
     def release(self, attachment: Attachment) -> None:
         """A transport has ended: its session is detached, unless another one carries it already."""
         attachment.ended()
-        for room in list(attachment.reader.cursors):
-            self.hub.leave(attachment.reader, room)
+        told_at = self.hub.leave_all(attachment.reader)
         client = self._attachments.pop(attachment)
         if self._all_gone is not None and not self._attachments:
             self._all_gone.set()
         if client.attachment is attachment:
             client.attachment = None
+            client.told_at = told_at
             if client.state is not State.ENDED:
                 client.state = next_state(client.state, Event.DETACH)
                 ends = min(self._loop.time() + self.settings.resume_seconds, attachment.heartbeat.confirm_by)
                 self.own(self._store.detach(client.session_id, attachment.attach, ends))
                 client.away_since = self._loop.time()
-                if any(room.startswith(PRESENCE) for room in client.record.rooms):
-                    absent_at = client.away_since + self.settings.presence_seconds
-                    self._timers.call_at(absent_at, partial(self._absent, client))
+                if not client.missed and any(room.startswith(PRESENCE) for room in client.record.rooms):
+                    self._miss(client, client.away_since)
 
     async def receive(self, attachment: Attachment, frames: list[ClientFrame | Malformed], *, alive: bool) -> None:
         """Take the frames of one message; ``alive``: the client had its welcome when it wrote them. Raises Close,
@@ -273,11 +272,18 @@ class Node:
             except Exception:
                 logger.exception("looking after sessions and rooms failed; trying again")
 
+    def _miss(self, client: Session, away_since: float) -> None:
+        """Look again when a session has been without a transport for as long as others are to overlook."""
+        client.missed = True
+        self._timers.call_at(away_since + self.settings.presence_seconds, partial(self._absent, client))
+
     def _absent(self, client: Session) -> None:
-        """A session has been without a transport for as long as others are to overlook."""
-        away_since = client.away_since
-        long = away_since is not None and self._loop.time() >= away_since + self.settings.presence_seconds
-        if long and client.state is not State.ENDED:
+        client.missed = False
+        if client.away_since is None or client.state is State.ENDED:
+            return
+        if self._loop.time() < client.away_since + self.settings.presence_seconds:
+            self._miss(client, client.away_since)  # it has been back meanwhile
+        else:
             self.own(self.presence.exit_all(client))
 
     def _tick(self, attachment: Attachment) -> None:

@@ -61,12 +61,14 @@ class Session:
         "http",
         "jobs",
         "metas",
+        "missed",
         "polling",
         "record",
         "resumed",
         "settled",
         "state",
         "tasks",
+        "told_at",
         "worker",
     )
 
@@ -80,6 +82,8 @@ class Session:
         self.state = State.UNCONFIRMED
         self.attachment: Attachment | None = None
         self.away_since: float | None = None
+        self.missed = False
+        """A timer will see whether it is away for too long to be shown as present."""
         self.credential = b""
         self.polling = False
         self.jobs: list[Job] = []
@@ -90,6 +94,8 @@ class Session:
         """Connect checks of namespaces it has passed."""
         self.metas: Mapping[str, Any] = _NOTHING
         """What others see of it, by room."""
+        self.told_at: Mapping[str, float] = _NOTHING
+        """While it is detached, when it was told last in rooms that it wants to hear of only so often."""
         self._data: dict[str, Any] | None = None
 
     def __repr__(self) -> str:

@@ -13,6 +13,8 @@ import { openWebSocket } from "./websocket";
 
 const OPENERS = { websocket: openWebSocket, sse: openStream, poll: openPoll };
 const REQUEST_TIMEOUT_MS = 30_000;
+/** What a code may be on the wire. */
+const CODE = /^[a-z0-9_]{1,64}$/;
 
 type Listener = (data: never, publication: never) => void;
 type Handler = (data: unknown) => unknown;
@@ -147,7 +149,7 @@ export class PageClient implements Client {
       if (!handler) throw new RequestError("unknown_event", "this page has no handler for it");
       session.answer(id, await handler(data));
     } catch (error) {
-      const known = error instanceof RequestError;
+      const known = error instanceof RequestError && CODE.test(error.code);
       if (!known) reportError(error);
       session.answerError(id, known ? error : new RequestError("failed", "the page's handler raised"));
     }

@@ -153,11 +153,15 @@ export class Session {
 
   /** Answer a request by the server, before whatever else waits to be sent. */
   answer(id: string, data: unknown): void {
-    this.#outbox.add("answer", [id, data], (error) => error?.code === "too_large" && this.answerError(id, error), { first: true });
+    this.#answer("answer", id, data);
   }
 
   answerError(id: string, { code, message }: RequestError): void {
-    this.#outbox.add("answer_error", [id, code, message], () => {}, { first: true });
+    this.#answer("answer_error", id, code, message);
+  }
+
+  #answer(kind: Kind, id: string, ...rest: unknown[]): void {
+    this.#outbox.add(kind, [id, ...rest], (error) => error?.code === "too_large" && this.answerError(id, error), { first: true });
   }
 
   /** Have a frame without a seq sent on what carries the session now. */
@@ -186,12 +190,12 @@ export class Session {
         return this.#left(frame);
       case "pub": {
         const [, name, ...publication] = frame;
-        return this.#rooms.get(name)?.published(...publication);
+        return this.#reading(name)?.published(...publication);
       }
       case "at":
-        return this.#rooms.get(frame[1])?.moved(frame[2]);
+        return this.#reading(frame[1])?.moved(frame[2]);
       case "gap":
-        return this.#rooms.get(frame[1])?.moved(frame[2], { lost: frame[3] });
+        return this.#reading(frame[1])?.moved(frame[2], { lost: frame[3] });
       case "reply":
         return this.#outbox.settle(frame[1], null, frame[2]);
       case "error":
@@ -202,10 +206,16 @@ export class Session {
     }
   }
 
+  /** Who reads a room. Before the answer to the frame that joins it all that comes is about the one of its name that was left. */
+  #reading(name: string): Reader | undefined {
+    const room = this.#rooms.get(name);
+    return room?.byFrame ? undefined : room;
+  }
+
   #joined([, seq, name, position, options]: Extract<ServerFrame, { 0: "joined" }>): void {
     if (seq === null) {
-      const room = this.#rooms.get(name) ?? this.#adopt(name);
-      room?.joined(position, options, this.#asked.get(name) ?? null);
+      if (!this.#rooms.get(name)) this.#adopt(name);
+      this.#reading(name)?.joined(position, options, this.#asked.get(name) ?? null);
       this.#asked.delete(name);
       return;
     }
@@ -216,22 +226,21 @@ export class Session {
   }
 
   /** The session is in a room that nobody here is in. */
-  #adopt(name: string): Reader | null {
-    if (this.#closed || this.#leaving(name)) return null;
+  #adopt(name: string): void {
+    if (this.#closed || this.#leaving(name)) return;
     if (this.#asked.has(name) && !name.startsWith("@")) {
       // It was left after a hello had named it.
       void this.leave(name);
-      return null;
+      return;
     }
     const room = this.entered(name);
     if (room) this.#rooms.add(room);
-    return room;
   }
 
   #left([, seq, name, code, message]: Extract<ServerFrame, { 0: "left" }>): void {
     if (seq !== null) return this.#outbox.settle(seq, null);
     this.#asked.delete(name);
-    this.#rooms.left(name, code === undefined ? null : new RequestError(code, message ?? code));
+    if (this.#reading(name)) this.#rooms.left(name, code === undefined ? null : new RequestError(code, message ?? code));
   }
 
   #leaving(name: string): boolean {

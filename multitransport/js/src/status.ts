@@ -25,7 +25,10 @@ export function follow(former: Status, change: StatusChange, nowMs: number): Sta
   const live = next.state === "live";
   const lost = former.state === "live" || next.state === "offline";
   const offlineSinceMs = live ? null : (former.offlineSinceMs ?? (lost ? nowMs : null));
-  return { ...next, catchingUp: live && next.catchingUp, offlineSinceMs, text: words({ ...next, offlineSinceMs }) };
+  const status = { ...next, catchingUp: live && next.catchingUp, offlineSinceMs };
+  // One more attempt is no news.
+  const text = next.state === "connecting" && former.text.startsWith("offline") ? former.text : words(status);
+  return { ...status, text };
 }
 
 function words({ state, catchingUp, transport, offlineSinceMs, reason }: Status): string {

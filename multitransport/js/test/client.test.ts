@@ -139,9 +139,15 @@ test("the server's requests are answered, whatever becomes of them", async () =>
   client.handle("raise", () => {
     throw new TypeError("secret");
   });
+  client.handle("wrong", () => {
+    throw new RequestError("Not a code!", "secret");
+  });
+  client.handle("long", () => {
+    throw new RequestError("busy", "x".repeat(2 << 20));
+  });
   client.handle("bytes", () => Uint8Array.of(1, 2));
   client.handle("huge", () => "x".repeat(2 << 20));
-  const asked = ["double", "later", "refuse", "raise", "unheard", "bytes", "huge"];
+  const asked = ["double", "later", "refuse", "raise", "wrong", "long", "unheard", "bytes", "huge"];
   tell(["joined", null, "@session/S", ["i", 0], JOINED], ...asked.map((event, i) => ["pub", "@session/S", i + 1, event, 4, { ask: event }]));
   await until(() => heard.filter(([kind]) => String(kind).startsWith("answer")).length === asked.length);
   const answers = Object.fromEntries(heard.filter(([kind]) => kind !== "ack").map(([kind, , id, ...rest]) => [id, [kind, ...rest]])) as object;
@@ -150,6 +156,8 @@ test("the server's requests are answered, whatever becomes of them", async () =>
     later: ["answer", 4],
     refuse: ["answer_error", "busy", "not now"],
     raise: ["answer_error", "failed", "the page's handler raised"],
+    wrong: ["answer_error", "failed", "the page's handler raised"],
+    long: ["answer_error", "too_large", "the data is too large for one message"],
     unheard: ["answer_error", "unknown_event", "this page has no handler for it"],
     bytes: ["answer", "AQI=", { b64: true }],
     huge: ["answer_error", "too_large", "the data is too large for one message"],

@@ -294,3 +294,27 @@ test("what comes is counted before it is told", () => {
   session.receive(["gap", "a", ["e", 4], 3]);
   assert.deepEqual(counted, [[1, 0, 0, 0], [1, 0, 1, 3]]);
 });
+
+test("a room joined anew hears nothing of its former self", () => {
+  const session = attached();
+  const told: Told[] = [];
+  session.join(new Reader("a", observer([])));
+  session.outgoing();
+  session.receive(["joined", 1, "a", ["e", 5], { recovered: true }]);
+  void session.leave("a");
+  session.join(new Reader("a", observer(told)));
+  const { asked } = session.hello(undefined);
+  session.welcome({ ...WELCOME, resumed: true }, asked);
+  // The server has not heard of the leave yet.
+  session.receive(["joined", null, "a", ["e", 5], { recovered: true }]);
+  session.receive(["pub", "a", 6, "x", "old"]);
+  session.receive(["gap", "a", ["e", 8], 2]);
+  session.receive(["at", "a", ["e", 9]]);
+  session.receive(["left", null, "a", "removed"]);
+  assert.deepEqual(told, []);
+  assert.deepEqual(frames(session.outgoing()).slice(-2), [["leave", 2, "a"], ["join", 3, "a", {}]]);
+  session.receive(["left", 2, "a"]);
+  session.receive(["joined", 3, "a", ["e", 12], { recovered: true }]);
+  session.receive(["pub", "a", 13, "x", "new"]);
+  assert.deepEqual(told, ["joined", ["x", "new", 13, null]]);
+});

@@ -28,7 +28,7 @@ test("it can be shown as it is", () => {
       { transport: "poll" },
       { state: "closed", transport: null, reason: "no such user" },
     ),
-    ["connecting", "live over WebSocket", "live over WebSocket", `offline since ${time(3_000)}`, "connecting", `offline since ${time(3_000)}`, "connecting", "catching up", "live over SSE", "live over long poll", "closed: no such user"],
+    ["connecting", "live over WebSocket", "live over WebSocket", `offline since ${time(3_000)}`, `offline since ${time(3_000)}`, `offline since ${time(3_000)}`, `offline since ${time(3_000)}`, "catching up", "live over SSE", "live over long poll", "closed: no such user"],
   );
 });
 
@@ -36,7 +36,7 @@ test("a page that never was live is offline since its first failure", () => {
   assert.deepEqual(words({ state: "connecting" }, { state: "offline" }, { state: "connecting" }, { state: "offline" }), [
     "connecting",
     `offline since ${time(1_000)}`,
-    "connecting",
+    `offline since ${time(1_000)}`,
     `offline since ${time(1_000)}`,
   ]);
 });
@@ -47,4 +47,12 @@ test("since when is told while it lasts, and what is not live catches up with no
   assert.deepEqual([live.offlineSinceMs, live.catchingUp], [null, true]);
   assert.deepEqual([cut.offlineSinceMs, cut.catchingUp], [2, false]);
   assert.equal(follow(cut, { state: "live", transport: "poll" }, 3).offlineSinceMs, null);
+});
+
+test("a line that is taken up again at once was not offline", () => {
+  assert.deepEqual(words({ state: "live", transport: "sse" }, { state: "connecting", transport: null }, { state: "live", transport: "sse" }), [
+    "live over SSE",
+    "connecting",
+    "live over SSE",
+  ]);
 });

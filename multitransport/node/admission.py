@@ -274,12 +274,14 @@ class Admission:
         # What an earlier hello asked for and still waits keeps its place before the frames that rely on it, or is no
         # longer wanted.
         client.jobs[:] = [job for job in client.jobs if not isinstance(job, JoinRequest) or job.room in hello.rooms]
-        waiting = {job.room for job in client.jobs if isinstance(job, JoinRequest)}
+        waiting = {job.room: job for job in client.jobs if isinstance(job, JoinRequest)}
         for room, wanted in hello.rooms.items():
-            if room in client.record.rooms or room in waiting:
+            if room in client.record.rooms:
                 continue
-            if admitted.resumed and wanted.position is not None:
-                # It had been joined, so the server has taken the session out since.
+            if room in waiting:
+                waiting[room].options = wanted
+            elif admitted.token == hello.token and wanted.position is not None:
+                # Its client knows this session and had joined, so the server has taken the session out since.
                 attachment.put(room, encode(("left", None, room, ErrorCode.REMOVED, "no longer in the room")))
             else:
                 self._dispatch.submit(client, JoinRequest(room, wanted))

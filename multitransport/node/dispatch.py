@@ -71,7 +71,9 @@ class Dispatch:
     async def _work(self, client: Session) -> None:
         try:
             while client.jobs and client.state is not State.ENDED:
-                match client.jobs.pop(0):
+                # It stays where it is until it is done, so that a hello can see what is still to come of earlier ones.
+                job = client.jobs[0]
+                match job:
                     case JoinRequest() as wanted:
                         await self._named_in_hello(client, wanted)
                     case Bye():
@@ -80,6 +82,8 @@ class Dispatch:
                         self._run_beside(client, frame)
                     case Join() | Leave() | Send() | Publish() | ShowPresence() | Malformed() as frame:
                         await self._run(client, frame)
+                if client.jobs and client.jobs[0] is job:
+                    del client.jobs[0]
         finally:
             client.worker = None
 
@@ -144,10 +148,14 @@ class Dispatch:
 
     async def _enter(self, client: Session, name: str, options: JoinOptions, seq: int | None) -> list[Entry]:
         """Check and record a room. Raises Refuse."""
+        return await self._open(client, await self._checked(client, name), options, seq)
+
+    async def _checked(self, client: Session, name: str) -> Room:
+        """Return a room the session may join. Raises Refuse."""
         room = self._rooms.resolve(name)
         self._must_have_place(client, name)
         await self._checks.join(client, room)
-        return await self._open(client, room, options, seq)
+        return room
 
     def _must_have_place(self, client: Session, name: str) -> None:
         most = self._settings.max_session_rooms
@@ -212,9 +220,12 @@ class Dispatch:
         if name in client.record.rooms:
             return  # an earlier hello asked for it too, and that job has told whichever transport is attached now
         try:
-            entries = await self._enter(client, name, wanted.options, None)
+            room = await self._checked(client, name)
+            if wanted not in client.jobs:
+                return  # a hello has come meanwhile that does not name it
+            entries = await self._open(client, room, wanted.options, None)
         except Refuse as refuse:
-            if client.attachment is not None:
+            if client.attachment is not None and wanted in client.jobs:
                 client.attachment.put(name, encode(("left", None, name, refuse.code, refuse.message)))
             return
         await self._begin(client, entries, told=False)

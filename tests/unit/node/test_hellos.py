@@ -1,0 +1,67 @@
+"""Hellos that come one after another, before what the earlier ones asked for is done."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from multitransport.node.session import Session
+from tests.simulated import simulated, simulated_loop
+from tests.unit.node.site import Site, of_kind
+
+
+@contextlib.asynccontextmanager
+async def gated() -> AsyncIterator[tuple[Site, asyncio.Event]]:
+    """A node with a room whose check waits."""
+    site = Site()
+    gate = asyncio.Event()
+
+    @site.declared.room("slow")
+    async def slow(client: Session) -> None:
+        await gate.wait()
+
+    async with site:
+        yield site, gate
+
+
+@simulated
+async def test_a_room_whose_check_still_runs_is_joined_for_the_hello_that_names_it_again() -> None:
+    async with gated() as (site, gate):
+        [position] = await site.publish("slow", 1)
+        rooms = {"slow": {"position": [position.epoch, 0]}}
+        first = await site.attach(rooms=rooms)
+        token = (await site.welcomed(first))["token"]
+        second = await site.attach(2, token=token, rooms=rooms)
+        await simulated_loop().settle()
+        assert of_kind(site.take(second), "left") == []
+        gate.set()
+        await simulated_loop().settle()
+        frames = site.take(second)
+        assert [frame[1] for frame in of_kind(frames, "joined")] == ["slow"]
+        assert [frame[3] for frame in of_kind(frames, "pub")] == [1]
+
+
+@simulated
+async def test_a_room_whose_check_still_runs_is_not_joined_where_a_later_hello_does_not_name_it() -> None:
+    async with gated() as (site, gate):
+        first = await site.attach(rooms={"slow": {}})
+        token = (await site.welcomed(first))["token"]
+        second = await site.attach(2, token=token)
+        gate.set()
+        await simulated_loop().settle()
+        assert of_kind(site.take(second), "joined") == []
+        assert site.client(second).rooms == set()
+
+
+@simulated
+async def test_to_a_client_that_does_not_know_its_session_a_position_does_not_say_that_it_was_in_the_room() -> None:
+    async with gated() as (site, gate):
+        gate.set()
+        [position] = await site.publish("slow", 1)
+        await site.attach()
+        second = await site.attach(2, rooms={"slow": {"position": [position.epoch, 0]}})
+        await simulated_loop().settle()
+        frames = site.take(second)
+        assert of_kind(frames, "left") == []
+        assert [frame[1] for frame in of_kind(frames, "joined")] == ["slow"]

@@ -27,8 +27,10 @@ class Application:
     """A Quart application with one of everything.
 
     Rooms: ``log/<name>`` (history 3, clients may publish, keeps more than a client misses while it pauses between two
-    tries), ``short/<name>`` (keeps 5), ``silent/<name>`` (clients may not publish), ``members/<name>`` (needs a user),
-    ``numbered/<int:number>``, ``broken/<name>`` (its check raises).
+    tries), ``short/<name>`` (keeps 5), ``strict/<name>`` (so does this, and disconnects who falls behind),
+    ``silent/<name>`` (clients may not publish), ``members/<name>`` (needs a user), ``numbered/<int:number>``,
+    ``broken/<name>`` (its check raises), ``state/<name>`` and ``small/<name>`` (3 keys, 2,000 bytes; both of mode
+    state, clients may publish), ``team/<name>`` (with presence).
     Users come from the cookie of Quart's session, else from ``Authorization: Bearer <user>``.
     """
 
@@ -75,7 +77,8 @@ class Application:
 
         @rt.on_connect
         async def connect(client: Session, auth: Any) -> None:
-            client.user_id = session.get("user") or request.headers.get("Authorization", "").removeprefix("Bearer ")
+            bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
+            client.user_id = session.get("user") or bearer or None
             if auth == "refuse me":
                 raise Refuse("not_today", "come back tomorrow")
             if auth == "break":
@@ -107,6 +110,10 @@ class Application:
         async def short(client: Session, name: str) -> None:
             """Everybody may join."""
 
+        @rt.room("strict/<name>", retention_count=5, slow="disconnect")
+        async def strict(client: Session, name: str) -> None:
+            """Everybody may join."""
+
         @rt.room("silent/<name>")
         async def silent(client: Session, name: str) -> None:
             """Everybody may join."""
@@ -122,6 +129,18 @@ class Application:
         @rt.room("broken/<name>")
         async def broken(client: Session, name: str) -> None:
             raise RuntimeError("the check of a room")
+
+        @rt.room("state/<name>", mode="state", on_publish=on_publish)
+        async def state(client: Session, name: str) -> None:
+            """Everybody may join."""
+
+        @rt.room("small/<name>", mode="state", max_keys=3, retention_bytes=2000, on_publish=on_publish)
+        async def small(client: Session, name: str) -> None:
+            """Everybody may join."""
+
+        @rt.room("team/<name>", presence=True)
+        async def team(client: Session, name: str) -> None:
+            """Everybody may join."""
 
     def _declare_handlers(self) -> None:
         rt = self.rt
@@ -144,6 +163,16 @@ class Application:
             await self.gate.wait()
             self.ran.append(data)
             return data
+
+        @rt.on("wait beside", concurrent=True)
+        async def wait_beside(client: Session, data: Any) -> Any:
+            await self.gate.wait()
+            self.ran.append(data)
+            return data
+
+        @rt.on("be asked")
+        async def be_asked(client: Session, data: Any) -> Any:
+            return await client.request("question", data, timeout=5)
 
         @rt.on("large")
         async def large(client: Session, data: int) -> str:

@@ -45,7 +45,7 @@ class Socket(Protocol):
         """Send a message as text, also what is none, or as binary."""
         ...
 
-    async def receive(self) -> str:
+    async def receive(self) -> str | bytes:
         """Return the next message. Raises Hangup."""
         ...
 
@@ -95,9 +95,9 @@ class _OverTcp:
     async def send(self, message: bytes, *, text: bool = True) -> None:
         await self._connection.send(message, text=text)
 
-    async def receive(self) -> str:
+    async def receive(self) -> str | bytes:
         try:
-            return await self._connection.recv(decode=True)
+            return await self._connection.recv()
         except websockets.ConnectionClosed as closed:
             raise Hangup(closed.rcvd.code if closed.rcvd else 1006, closed.rcvd.reason if closed.rcvd else "") from None
 
@@ -113,13 +113,11 @@ class _InProcess:
     async def send(self, message: bytes, *, text: bool = True) -> None:
         self._socket.send(message.decode() if text else message)
 
-    async def receive(self) -> str:
+    async def receive(self) -> str | bytes:
         try:
-            message = await self._socket.receive()
+            return await self._socket.receive()
         except TransportLost as lost:
             raise Hangup(*((lost.closed.code, lost.closed.reason) if lost.closed else (1006, lost.reason))) from None
-        assert isinstance(message, str)
-        return message
 
     async def drop(self) -> None:
         await self._socket.close()
@@ -149,14 +147,16 @@ async def _in_process(application: Application) -> AsyncIterator[Served]:
 @contextlib.asynccontextmanager
 async def _uvicorn(application: Application) -> AsyncIterator[Served]:
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(application.quart, port=port, log_config=None, timeout_graceful_shutdown=2))
-    serving = asyncio.create_task(server._serve())  # `serve` would take over the signals of this process
+    config = uvicorn.Config(application.quart, port=port, log_config=None, timeout_graceful_shutdown=2)
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    # What its `serve` does, but for the signals, which are this process's own, and a loop that looks for them.
+    await server.startup()
     try:
-        await eventually(lambda: server.started)
         yield Served(application, f"http://127.0.0.1:{port}{PREFIX}", None)
     finally:
-        server.should_exit = True
-        await serving
+        await server.shutdown()
 
 
 SERVERS = {"hypercorn": _hypercorn, "in process": _in_process, "uvicorn": _uvicorn}

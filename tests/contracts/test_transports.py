@@ -2,28 +2,55 @@
 
 from __future__ import annotations
 
-from tests.contracts.transport_contract import RequestContract, RoomContract, SessionContract
+import pytest
+
+from tests.contracts.ask_contract import AskContract
+from tests.contracts.binary_contract import BinaryContract
+from tests.contracts.move_contract import MoveContract
+from tests.contracts.presence_contract import PresenceContract
+from tests.contracts.publish_contract import PublishContract
+from tests.contracts.request_contract import RequestContract
+from tests.contracts.room_contract import RoomContract
+from tests.contracts.session_contract import SessionContract
+from tests.contracts.state_contract import StateContract
 
 
-class TestRoomsOnHypercorn(RoomContract):
-    server = "hypercorn"
+@pytest.fixture(params=["hypercorn", "in process"])
+def server(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
-class TestRequestsOnHypercorn(RequestContract):
-    server = "hypercorn"
+class TestRooms(RoomContract):
+    pass
 
 
-class TestSessionsOnHypercorn(SessionContract):
-    server = "hypercorn"
+class TestRequests(RequestContract):
+    pass
 
 
-class TestRoomsInProcess(RoomContract):
-    server = "in process"
+class TestSessions(SessionContract):
+    pass
 
 
-class TestRequestsInProcess(RequestContract):
-    server = "in process"
+class TestPublishing(PublishContract):
+    pass
 
 
-class TestSessionsInProcess(SessionContract):
-    server = "in process"
+class TestStateRooms(StateContract):
+    pass
+
+
+class TestPresence(PresenceContract):
+    pass
+
+
+class TestAsks(AskContract):
+    pass
+
+
+class TestMoves(MoveContract):
+    pass
+
+
+class TestBinary(BinaryContract):
+    pass

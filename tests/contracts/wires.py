@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import secrets
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import httpx
@@ -16,7 +17,7 @@ import httpx
 from multitransport.testing.waiting import eventually
 from tests.contracts.served import Hangup, Served, Socket
 
-__all__ = ["NDJSON", "TRANSPORTS", "Closed", "Frame", "Wire", "message_of", "wire"]
+__all__ = ["NDJSON", "TRANSPORTS", "Closed", "Frame", "Wire", "binary_message", "message_of", "wire"]
 
 Frame = list[Any]
 
@@ -24,6 +25,8 @@ TRANSPORTS = ("websocket", "sse", "poll")
 PATIENCE_SECONDS = 8.0
 OUTCOMES = ("reply", "error", "joined", "left")
 NDJSON = {"Content-Type": "application/x-ndjson"}
+DATA_AT = {"send": 3, "publish": 4, "answer": 3, "pub": 4, "reply": 2}
+"""Where frames have their data."""
 
 
 class Closed(Exception):
@@ -41,9 +44,15 @@ def message_of(*frames: Frame | str) -> bytes:
     return "\n".join(frame if isinstance(frame, str) else json.dumps(frame) for frame in frames).encode()
 
 
+def binary_message(head: Frame | bytes, data: bytes, *, claims: int | None = None) -> bytes:
+    """Return a WebSocket binary message, whose head may ``claim`` to be of another length."""
+    text = head if isinstance(head, bytes) else json.dumps(head).encode()
+    return (len(text) if claims is None else claims).to_bytes(4) + text + data
+
+
 class Wire(ABC):
-    """A session by hand. It keeps its token, its positions and, where it ``acknowledges``, how far outcomes came; it
-    answers nothing by itself.
+    """A session by hand. It keeps its token, its positions, what state rooms hold and, where it ``acknowledges``, how
+    far outcomes came; it answers nothing by itself. Data that is bytes is bytes in the frames it shows.
     """
 
     transport: str
@@ -57,13 +66,19 @@ class Wire(ABC):
         self.acknowledges = True
         self.token: str | None = None
         self.positions: dict[str, list[Any]] = {}
+        self.values: dict[str, dict[str, Any]] = {}
+        """The current value of each key, by state room."""
+        self.base64 = 0
+        """How many frames came as base64."""
         self.seen: deque[Frame] = deque()
+        self._newest: dict[str, dict[str, int]] = {}
         self.outcomes: set[int | None] = set()
 
     def takes_over(self, former: Wire) -> Wire:
         """Go on with the session of another wire."""
         self.new, self.attach, self.token, self.acked = former.new, former.attach, former.token, former.acked
         self.positions, self.outcomes = dict(former.positions), set(former.outcomes)
+        self.values, self._newest = former.values, former._newest
         return self
 
     def hello(self, **options: Any) -> Frame:
@@ -86,6 +101,16 @@ class Wire(ABC):
         """Send these frames as one message. Raises Closed where that is the answer."""
         await self.say_raw(message_of(*frames))
 
+    async def say_bytes(self, frame: Frame, data: bytes) -> None:
+        """Send a frame, its data being null, with these bytes in place of it."""
+        at = DATA_AT[frame[0]]
+        options = {**(frame[at + 1] if len(frame) > at + 1 else {}), "b64": True}
+        await self.say([*frame[:at], base64.b64encode(data).decode(), options])
+
+    async def confirm(self) -> None:
+        """Give the sign of life without which a session is no member of a room."""
+        await self.say(["pong", 0])
+
     async def next(self, *kinds: str) -> Frame:
         """Return the next frame of one of these kinds, of any where none is named. Raises Closed at ``close``."""
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -102,8 +127,25 @@ class Wire(ABC):
         """Begin to wait for a frame, and return the task when the server holds what the frame will travel on."""
         waiting = asyncio.create_task(self.next(*kinds))
         await asyncio.sleep(0)
-        await eventually(lambda: self.attach in self.served.application.attached)
+        await eventually(self._is_held)
         return waiting
+
+    def _is_held(self) -> bool:
+        sessions = self.served.application.node.sessions.values()
+        return any(
+            client.record.new == self.new and client.attachment is not None and client.attachment.attach == self.attach
+            for client in sessions
+        )
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Receive until what was received makes this true."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not condition():
+                await self.receive()
+
+    async def holds(self, room: str, values: dict[str, Any]) -> None:
+        """Receive until the state room holds exactly these values."""
+        await self.until(lambda: self.values.get(room) == values)
 
     async def outcome(self, seq: int) -> Frame:
         """Return what became of a seq: the frame that says so, else the ``ack`` that covers it."""
@@ -121,6 +163,12 @@ class Wire(ABC):
     async def publications(self, count: int) -> list[Any]:
         """Return the data of the next publications."""
         return [(await self.next("pub"))[4] for _ in range(count)]
+
+    async def publication(self, room: str) -> Frame:
+        """Return the next publication of a room."""
+        while (frame := await self.next("pub"))[1] != room:
+            pass
+        return frame
 
     @abstractmethod
     async def begin(self, message: bytes) -> None:
@@ -145,23 +193,56 @@ class Wire(ABC):
                 self._take(json.loads(text))
 
     def _take(self, frame: Frame) -> None:
+        if isinstance(frame[-1], dict) and frame[-1].pop("b64", False):
+            self.base64 += 1
+            at = DATA_AT[frame[0]]
+            frame[at] = base64.b64decode(frame[at], validate=True)
+            frame = [element for element in frame if element != {}]
         self.seen.append(frame)
         match frame:
             case ["welcome", options]:
                 self.token = options["token"]
             case ["joined", int(seq), *_] if seq in self.outcomes:
                 """A repeat: what followed it was received since."""
+            case ["joined", _, room, position, {"mode": "state", "recovered": recovered}]:
+                self.positions[room] = position
+                if not recovered or room not in self.values:
+                    self._begin_anew(room)
+            case ["gap", room, position, *_] if room in self.values:
+                self.positions[room] = position
+                self._begin_anew(room)
             case ["joined", _, room, position, *_] | ["gap", room, position, *_] | ["at", room, position]:
                 self.positions[room] = position
             case ["left", _, room, *_]:
                 self.positions.pop(room, None)
-            case ["pub", room, offset, *_]:
+                self.values.pop(room, None)
+            case ["pub", room, *_] if room in self.values:
+                self._take_value(frame)
+            case ["pub", room, int(offset), *_]:
                 assert offset > self.positions[room][1], "a repeat"
                 self.positions[room] = [self.positions[room][0], offset]
             case ["ack", through] if self.acknowledges:
                 self.acked = max(self.acked, through)
         if frame[0] in OUTCOMES:
             self.outcomes.add(frame[1])
+
+    def _begin_anew(self, room: str) -> None:
+        self.values[room], self._newest[room] = {}, {}
+
+    def _take_value(self, frame: Frame) -> None:
+        """Keep a value that is newer than what its key had."""
+        _, room, offset, _, data, *options = frame
+        if offset is None:
+            return
+        key = options[0]["key"]
+        if offset <= self._newest[room].get(key, 0):
+            return
+        self._newest[room][key] = offset
+        if options[0].get("deleted"):
+            assert data is None
+            self.values[room].pop(key, None)
+        else:
+            self.values[room][key] = data
 
 
 class WebSocketWire(Wire):
@@ -177,9 +258,19 @@ class WebSocketWire(Wire):
         assert self._socket is not None
         await self._socket.send(message, text=text)
 
+    async def say_bytes(self, frame: Frame, data: bytes) -> None:
+        await self.say_raw(binary_message(frame, data), text=False)
+
     async def receive(self) -> None:
         assert self._socket is not None
-        self.take(await self._socket.receive())
+        message = await self._socket.receive()
+        if isinstance(message, str):
+            self.take(message)
+        else:
+            end = 4 + int.from_bytes(message[:4])
+            frame = json.loads(message[4:end])
+            frame[DATA_AT[frame[0]]] = message[end:]
+            self._take(frame)
 
     async def hangup(self) -> Hangup:
         """Return the code and reason of the WebSocket's own close."""

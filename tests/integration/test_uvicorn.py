@@ -5,21 +5,33 @@ from __future__ import annotations
 import pytest
 
 from tests.contracts.application import Application
+from tests.contracts.binary_contract import BinaryContract
+from tests.contracts.request_contract import RequestContract
+from tests.contracts.room_contract import RoomContract
 from tests.contracts.served import Hangup, served
-from tests.contracts.transport_contract import RequestContract, RoomContract, SessionContract
+from tests.contracts.session_contract import SessionContract
 from tests.contracts.wires import wire
 
 
+@pytest.fixture
+def server() -> str:
+    return "uvicorn"
+
+
 class TestRooms(RoomContract):
-    server = "uvicorn"
+    pass
 
 
 class TestRequests(RequestContract):
-    server = "uvicorn"
+    pass
 
 
 class TestSessions(SessionContract):
-    server = "uvicorn"
+    pass
+
+
+class TestBinary(BinaryContract):
+    pass
 
 
 @pytest.mark.parametrize("transport", ["websocket", "sse", "poll"])

@@ -169,7 +169,11 @@ class Dispatch:
         known = room.name in client.record.rooms
         entries = [await self._entry(client, room.name, seq, options, history)]
         if declared.presence and not known:
-            entries.append(await self._entry(client, f"{PRESENCE}{room.name}", None, JoinOptions(), 0))
+            try:
+                entries.append(await self._entry(client, f"{PRESENCE}{room.name}", None, JoinOptions(), 0))
+            except Refuse:
+                await self._store.leave(client.session_id, room.name)
+                raise
         return entries
 
     async def _entry(self, client: Session, name: str, seq: int | None, options: JoinOptions, history: int) -> Entry:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 from multitransport.testing.waiting import eventually
-from tests.contracts.application import Application
-from tests.contracts.served import Hangup, Served, served
-from tests.contracts.wires import NDJSON, TRANSPORTS, Closed, Wire, message_of, wire
+from tests.contracts.served import Hangup, Served
+from tests.contracts.wires import NDJSON, TRANSPORTS, message_of, wire
+from tests.integration.bystander import close_code, served_beside_another
 
 MIB = 1 << 20
 FINE = '["send",1,"note","must not run"]'
@@ -24,6 +22,7 @@ BROKEN: dict[str, tuple[bytes, int]] = {
     "an object": (b'{"ping":1}', 3501),
     "a number": (b"5", 3501),
     "nested 10,000 deep": (b'["send",2,"echo",' + b"[" * 10_000 + b"]" * 10_000 + b"]", 3501),
+    "a number beyond numbers": (b'["join",2,"state/a",{"max_rate":1e999}]', 3501),
     "a megabyte and a byte": (b'["send",2,"echo","' + b"x" * MIB + b'"]', 3502),
     "a second hello": (b'["hello",{"v":1,"new":"aaaaaaaaaaaaaaaaaaaaaaaa","attach":9}]', 3503),
     "a second hello that is none": (b'["hello"]', 3503),
@@ -34,7 +33,7 @@ BROKEN: dict[str, tuple[bytes, int]] = {
 
 MALFORMED: dict[str, tuple[str, int | None, str]] = {
     "an unknown kind": ('["dance",1]', None, "unknown_kind"),
-    "a reserved kind": ('["presence",1,"log/a",{}]', 1, "unknown_kind"),
+    "a kind of the server's": ('["welcome",1,{}]', None, "unknown_kind"),
     "no kind": ("[]", None, "bad_frame"),
     "a kind that is no string": ("[5,1]", None, "bad_frame"),
     "too few elements": ('["send",1]', 1, "bad_frame"),
@@ -79,32 +78,6 @@ HELLOS: dict[str, tuple[str, int]] = {
 def _nothing_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     yield
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
-
-
-@contextlib.asynccontextmanager
-async def served_beside_another(**settings: Any) -> AsyncIterator[Served]:
-    """Serve the application while another session is there, which at the end must be as well as ever."""
-    async with (
-        served("hypercorn", Application(**settings)) as way,
-        wire("websocket", way) as bystander,
-    ):
-        await bystander.open(["join", 1, "log/bystander"])
-        await bystander.outcome(1)
-        await bystander.say(["pong", 0])
-        yield way
-        await bystander.say(["publish", 2, "log/bystander", "said", "well"])
-        assert await bystander.publications(1) == ["well"]
-        assert {frame[0] for frame in bystander.seen} <= {"ack"}
-
-
-async def close_code(one: Wire, attempt: Awaitable[Any]) -> int:
-    """Return the code of the close that an attempt leads to."""
-    try:
-        await attempt
-        await one.next("nothing else")
-    except Closed as closed:
-        return closed.code
-    raise AssertionError
 
 
 @pytest.mark.parametrize("case", BROKEN)

@@ -10,14 +10,13 @@ import contextlib
 import itertools
 import platform
 import secrets
-from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 import msgspec
-from quart import Blueprint, current_app, render_template
+from quart import Blueprint, render_template
 
 from examples.dashboard.readings import Sampler, busiest, machine
-from examples.shared import rt
+from examples.shared import keep_running, rt
 from multitransport import Refuse, Session
 
 READINGS = "system/local"
@@ -100,22 +99,7 @@ async def publish_readings() -> None:
             await asyncio.sleep(due - now)
 
 
-@pages.while_app_serving
-async def readings() -> AsyncGenerator[None]:
-    """Own the sampling task from the start of serving to its end."""
-    logger = current_app.logger
-
-    def report(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception():
-            logger.error("there will be no more readings", exc_info=task.exception())
-
-    task = asyncio.create_task(publish_readings())
-    task.add_done_callback(report)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
+keep_running(pages, publish_readings)
 
 
 @pages.get("/")

@@ -92,7 +92,7 @@ async def begin(work: Work, client: Session | None = None) -> int:
     return job.number
 
 
-@jobs.room("list", mode="state", max_keys=50)
+@jobs.room("list", mode="state", max_keys=50, presence=True)
 async def watch_list(client: Session) -> None:
     """Anybody may see what runs and what ran: the newest of each job."""
 

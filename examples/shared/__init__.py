@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from typing import Any
 
-from quart import Blueprint, Quart, Response, g, request, session
+from quart import Blueprint, Quart, Response, current_app, g, request, session
 
 from multitransport import MultiTransport, Session
 
@@ -37,6 +40,26 @@ async def restrict(response: Response) -> Response:
     return response
 
 
+def keep_running(pages: Blueprint, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run ``work`` from the start of serving to its end, and log it where it ends by itself."""
+
+    @pages.while_app_serving
+    async def own() -> AsyncGenerator[None]:
+        logger = current_app.logger
+
+        def report(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and task.exception():
+                logger.error("%s has stopped", work.__qualname__, exc_info=task.exception())
+
+        task = asyncio.create_task(work())
+        task.add_done_callback(report)
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+
 def serve(*examples: Blueprint) -> Quart:
     """Return an application of these examples: the first is at ``/``, each of the others under its name."""
     app = Quart(__name__, static_url_path="/shared")
@@ -45,7 +68,9 @@ def serve(*examples: Blueprint) -> Quart:
     rt.init_app(app)
     for example in examples:
         app.register_blueprint(example, url_prefix=None if example is examples[0] else f"/{example.name}")
+    home = f"{examples[0].name}.show"
+    names = [example.name for example in examples if example.name != "index"]
     app.before_request(greet)
     app.after_request(restrict)
-    app.context_processor(lambda: {"nonce": g.nonce, "examples": [example.name for example in examples]})
+    app.context_processor(lambda: {"nonce": g.nonce, "home": home, "examples": names})
     return app

@@ -6,12 +6,11 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import AsyncGenerator
 from typing import Any
 
-from quart import Blueprint, current_app, render_template
+from quart import Blueprint, render_template
 
-from examples.shared import rt
+from examples.shared import keep_running, rt
 from multitransport import Namespace, Session
 
 MARKET = "ticker/market"
@@ -83,22 +82,7 @@ async def freeze(client: Session, data: None) -> dict[str, float]:
 rt.register(ticker)
 
 
-@pages.while_app_serving
-async def run_market() -> AsyncGenerator[None]:
-    """Own the market's task from the start of serving to its end."""
-    logger = current_app.logger
-
-    def report(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception():
-            logger.error("the market has stopped", exc_info=task.exception())
-
-    task = asyncio.create_task(market.run())
-    task.add_done_callback(report)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
+keep_running(pages, market.run)
 
 
 @pages.get("/")

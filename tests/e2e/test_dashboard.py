@@ -66,7 +66,7 @@ async def test_the_panel_says_what_carries_the_session(dashboard: Dashboard) -> 
     await dashboard.open()
     state = await dashboard.shows(roundTripMs=lambda ms: ms is not None)
     text = dashboard.page.locator
-    assert state["sentence"] == "Live over WebSocket"
+    assert state["sentence"] == "live over WebSocket"
     assert await text("#session").text_content() == state["session"]
     assert await text("#transport").text_content() == "WebSocket"
     assert "ms" in (await text("#round-trip").text_content() or "")

@@ -47,7 +47,7 @@ async def test_offline_and_back(dashboard: Dashboard, proxy: FaultProxy) -> None
     await proxy.refuse()
     proxy.cut()
     state = await dashboard.shows(
-        shown=lambda shown: shown != "live", sentence=lambda text: text.startswith("Offline since ")
+        shown=lambda shown: shown != "live", sentence=lambda text: text.startswith("offline since ")
     )
     await dashboard.page.fill("#chat-text", "written offline")
     await dashboard.page.press("#chat-text", "Enter")

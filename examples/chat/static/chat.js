@@ -1,7 +1,7 @@
 // The page of one room: joins it where the server's rendering ends, and hands on what comes.
 import { askName } from "/shared/name.js";
 import { showPeople } from "/shared/people.js";
-import { StatusPill } from "/shared/status.js";
+import { showStatus } from "/shared/status.js";
 import { themeSwitch } from "/shared/theme.js";
 import { Lines } from "./lines.js";
 import { hear, tell } from "./typing.js";
@@ -15,9 +15,9 @@ export function start(rt, { room: name, me, lines: said, position }) {
 
   const room = rt.join(`chat/${name}`, { position });
   room.on("line", (line) => lines.add(line));
-  room.onGap(() => lines.note("Some lines are too old to be shown"));
+  room.onGap(({ lost }) => lines.note(lost === null ? "The server began anew: lines may be missing here" : "Some lines are too old to be shown"));
 
-  new StatusPill(rt);
+  showStatus(rt);
   themeSwitch(at("theme"), () => {});
   showPeople(rt, room, at("people"), (count) => (at("count").textContent = count));
   askName(at("name"), (mine) => room.setPresence({ name: mine }).catch(problem));

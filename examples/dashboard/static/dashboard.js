@@ -1,7 +1,7 @@
 // The page: joins the room of the readings, checks them, and hands them to the charts.
 import { askName } from "/shared/name.js";
 import { showPeople } from "/shared/people.js";
-import { StatusPill } from "/shared/status.js";
+import { showStatus } from "/shared/status.js";
 import { themeSwitch } from "/shared/theme.js";
 import * as units from "/shared/units.js";
 import { Chart } from "./chart.js";
@@ -24,7 +24,7 @@ export function start(rt, machine) {
   // The history has the readings already: the room need not keep them as well.
   const room = rt.join("system/local", { keep: 0 });
   const connection = new Connection(rt, room, continuity);
-  new StatusPill(rt);
+  showStatus(rt);
   new Talk(rt.join("system/chat"));
   showPeople(rt, room, document.getElementById("people"));
   askName(document.getElementById("chat-name"), (name) => room.setPresence({ name }).catch(console.error));

@@ -41,8 +41,8 @@ export class Detail {
 
   /** The room was refused or ended. */
   gone(error) {
-    this.#card.dataset.state = "none";
-    at("job-state").textContent = error?.message ?? "It is gone";
+    this.#card.dataset.state = "gone";
+    at("job-state").textContent = error?.code === "unknown_job" ? "The server knows it no more" : (error?.message ?? "It is gone");
     at("cancel").hidden = true;
   }
 

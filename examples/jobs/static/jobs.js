@@ -1,9 +1,10 @@
 // The page: starts jobs, shows the list of all, watches one, and answers when the server asks.
-import { StatusPill } from "/shared/status.js";
+import { showStatus } from "/shared/status.js";
 import { themeSwitch } from "/shared/theme.js";
 import { ask } from "./ask.js";
 import { Detail } from "./detail.js";
 import { List } from "./list.js";
+import { ended } from "./words.js";
 
 const at = (id) => document.getElementById(id);
 
@@ -13,7 +14,15 @@ export function start(rt) {
   let watched = null;
 
   // The list's room holds the newest of each job, so whoever comes late sees the same as everybody.
-  rt.join("jobs/list", { keep: 0 }).on("job", (job, { key, deleted }) => (deleted ? list.remove(key) : list.show(job)));
+  rt.join("jobs/list", { keep: 0 })
+    .on("job", (job, { key, deleted }) => {
+      if (deleted) return list.remove(key);
+      list.show(job);
+      // There is room for another one.
+      if (ended(job)) at("problem").textContent = "";
+    })
+    // A server that began anew knows other jobs, and tells all of them.
+    .onGap(() => list.clear());
 
   function watch(number) {
     if (watched?.name === `jobs/${number}`) return;
@@ -43,7 +52,7 @@ export function start(rt) {
       setTimeout(() => (button.textContent = "Copy"), 1500);
     });
   }
-  new StatusPill(rt);
+  showStatus(rt);
   themeSwitch(at("theme"), () => {});
   // For the tests of this page, and for the curious.
   globalThis.jobs = { rt, watch };

@@ -34,6 +34,10 @@ export class List {
     this.#items.delete(key);
   }
 
+  clear() {
+    for (const key of [...this.#items.keys()]) this.remove(key);
+  }
+
   /** Mark the job that is being watched. */
   mark(number) {
     this.#marked = String(number);

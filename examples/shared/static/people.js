@@ -22,7 +22,7 @@ export function showPeople(rt, room, list, told = () => {}) {
   const show = () => {
     const mine = ({ metas }) => metas.some(({ session }) => session === rt.status.session);
     const people = [...room.presence.values()].sort((a, b) => mine(b) - mine(a) || nameOf(a).localeCompare(nameOf(b)));
-    list.replaceChildren(...people.map((member) => entry(member, mine(member))));
+    list.replaceChildren(...people.map((member) => entry(member, mine(member), rt.status)));
     told(people.length);
   };
   room.onPresence(show);
@@ -34,12 +34,13 @@ function nameOf({ metas }) {
   return metas.at(-1)?.meta?.name ?? "somebody";
 }
 
-function entry(member, mine) {
+function entry(member, mine, { session: own, transport: carrier }) {
   const item = document.createElement("li");
   const name = document.createElement("b");
   name.textContent = nameOf(member);
   const by = document.createElement("small");
-  const tabs = member.metas.map(({ transport }) => TRANSPORTS[transport] ?? "away");
+  // What carries this very page it knows better than the server, of whom it may have heard nothing for a while.
+  const tabs = member.metas.map(({ session, transport }) => TRANSPORTS[session === own ? carrier : transport] ?? "away");
   by.textContent = [...(mine ? ["you"] : []), ...tabs].join(" · ");
   const person = document.createElement("span");
   person.className = "person";

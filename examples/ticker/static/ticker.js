@@ -1,5 +1,5 @@
 // Two readers of one state room, side by side: each a client of its own, as on two machines.
-import { StatusPill } from "/shared/status.js";
+import { showStatus } from "/shared/status.js";
 import { themeSwitch } from "/shared/theme.js";
 import { count } from "/shared/units.js";
 import { View } from "./view.js";
@@ -20,7 +20,7 @@ export function start(connect) {
   for (const button of document.querySelectorAll("[data-rate]")) {
     button.addEventListener("click", () => {
       for (const other of document.querySelectorAll("[data-rate]")) other.setAttribute("aria-pressed", String(other === button));
-      slow.room.setMaxRate(button.dataset.rate ? Number(button.dataset.rate) : null);
+      slow.room.setMaxRate(button.dataset.rate ? Number(button.dataset.rate) : null).catch(console.warn);
       tellRate();
     });
   }
@@ -28,8 +28,10 @@ export function start(connect) {
   at("freeze").addEventListener("click", async () => {
     at("freeze").disabled = true;
     try {
-      const prices = await desktop.request("ticker/freeze");
+      const prices = await desktop.request("ticker/freeze", null, { timeoutMs: 3000 });
       await Promise.all(views.map((view) => view.check(prices)));
+    } catch (error) {
+      for (const view of views) view.judge("broken", `Not frozen: ${error.message}`);
     } finally {
       at("freeze").disabled = false;
     }
@@ -45,7 +47,7 @@ export function start(connect) {
     at("rate").textContent = count(rate);
     for (const view of views) view.write(rate);
   }, WRITE_MS);
-  new StatusPill(desktop);
+  showStatus(desktop);
   themeSwitch(at("theme"), () => views.forEach((view) => view.recolour()));
   // For the tests of this page, and for the curious.
   globalThis.ticker = { desktop, phone, fast, slow };

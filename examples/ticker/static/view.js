@@ -59,15 +59,16 @@ export class View {
     const began = performance.now();
     const names = Object.keys(prices);
     const right = () => names.filter((name) => this.room.state.get(name)?.data[0] === prices[name]).length;
-    this.#judge("waiting", "Looking …");
+    this.judge("waiting", "Looking …");
     while (right() < names.length && performance.now() - began < PATIENCE_MS) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
     const whole = right() === names.length;
     const when = span(performance.now() - began);
-    this.#judge(whole ? "whole" : "broken", whole ? `All ${count(names.length)} latest prices are here, ${when} later` : `${count(right())} of ${count(names.length)} after ${when}`);
+    this.judge(whole ? "whole" : "broken", whole ? `All ${count(names.length)} latest prices are here, ${when} later` : `${count(right())} of ${count(names.length)} after ${when}`);
     return whole;
   }
 
-  #judge(verdict, text) {
+  /** Say how it came out. */
+  judge(verdict, text) {
     const line = this.#card.querySelector(".verdict");
     line.dataset.verdict = verdict;
     line.lastElementChild.textContent = text;

@@ -8,16 +8,17 @@ from quart import Quart
 
 from examples.chat.chat import pages as chat
 from examples.dashboard.dashboard import pages as dashboard
+from examples.index.index import pages as index
 from examples.jobs.jobs import pages as jobs
 from examples.shared import rt, serve
 from examples.ticker.ticker import pages as ticker
 
-PAGES = {"/": "dashboard", "/chat/": "chat", "/chat/garden": "chat", "/ticker/": "ticker", "/jobs/": "jobs"}
+PAGES = {"/dashboard/": "dashboard", "/chat/": "chat", "/chat/garden": "chat", "/ticker/": "ticker", "/jobs/": "jobs"}
 
 
 @pytest_asyncio.fixture
 async def app() -> AsyncIterator[Quart]:
-    app = serve(dashboard, chat, ticker, jobs)
+    app = serve(index, dashboard, chat, ticker, jobs)
     async with app.test_app():
         yield app
 
@@ -27,7 +28,7 @@ async def test_every_page_leads_to_every_other(app: Quart, path: str) -> None:
     answer = await app.test_client().get(path)
     html = await answer.get_data(as_text=True)
     assert answer.status_code == 200
-    for example in ("/", "/chat/", "/ticker/", "/jobs/"):
+    for example in ("/", "/dashboard/", "/chat/", "/ticker/", "/jobs/"):
         assert f'href="{example}"' in html
     assert html.count('aria-current="page"') == (2 if path.startswith("/chat") else 1)
     assert f"{PAGES[path].capitalize()}</a>" in html

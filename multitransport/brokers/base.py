@@ -116,8 +116,8 @@ class SessionStore(Protocol):
         """Forget the outcomes the client has."""
         ...
 
-    async def join(self, session_id: str, room: str, position: Position) -> None:
-        """Note a joined room, with the position at which it was joined."""
+    async def join(self, session_id: str, room: str, position: Position, *, unasked: bool = False) -> None:
+        """Note a joined room, with the position at which it was joined; ``unasked``: by the server's will alone."""
         ...
 
     async def leave(self, session_id: str, room: str) -> None:

@@ -156,15 +156,21 @@ class MemorySessionStore:
         if (record := self._records.get(session_id)) is not None:
             record.inbox.acknowledge(through)
 
-    async def join(self, session_id: str, room: str, position: Position) -> None:
+    async def join(self, session_id: str, room: str, position: Position, *, unasked: bool = False) -> None:
         """See SessionStore."""
         if (record := self._records.get(session_id)) is not None:
             record.rooms[room] = position
+            if unasked:
+                record.unasked = {room, *(record.unasked or ())}
+            elif record.unasked:
+                record.unasked.discard(room)
 
     async def leave(self, session_id: str, room: str) -> None:
         """See SessionStore."""
         if (record := self._records.get(session_id)) is not None:
             record.rooms.pop(room, None)
+            if record.unasked:
+                record.unasked.discard(room)
 
     async def detach(self, session_id: str, attach: int, expires_at: float) -> None:
         """See SessionStore."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from multitransport.client.events import Effect, Outcome, Pinged, Ponged, Welcomed
 from multitransport.client.link import Link
 from multitransport.client.memberships import Membership, Memberships
-from multitransport.client.messages import data_of, read_closed
+from multitransport.client.messages import data_of, encode, read_closed
 from multitransport.client.names import PRESENCE_PREFIX
 from multitransport.client.outbox import Outbox, Pending
-from multitransport.errors import RequestError, request_error
+from multitransport.errors import QueueFull, RequestError, request_error
 from multitransport.protocol.position import Position
 
 __all__ = ["Arrivals"]
@@ -90,7 +91,7 @@ class Arrivals:
         _, seq, room, (epoch, offset), options, *_ = frame
         position = Position(str(epoch), int(offset))
         if seq is None:
-            self._joined_unasked(room, position, options, effects)
+            self._joined_by_itself(room, position, options, effects)
             return
         pending = self._outbox.answered(seq)
         if pending is None:
@@ -98,14 +99,14 @@ class Arrivals:
         if pending.again:
             membership = self._memberships.get(room)
             if membership is None or membership.joined:
-                self._joined_unasked(room, position, options, effects)
+                self._joined_by_itself(room, position, options, effects)
             effects.append(Outcome(pending.ticket))
             return
         membership = self._memberships.by_ticket(room, pending.ticket)
         if membership is not None:
             self._memberships.joined(membership, membership.asked, position, options, effects, ticket=pending.ticket)
 
-    def _joined_unasked(self, room: str, position: Position, options: dict[str, Any], effects: list[Effect]) -> None:
+    def _joined_by_itself(self, room: str, position: Position, options: dict[str, Any], effects: list[Effect]) -> None:
         """Take the answer to a room of the hello, or the news that the server put the session in a room."""
         if self._memberships.get(room) is not None:
             if (membership := self._memberships.by_hello(room, self._link.carrying)) is not None:
@@ -113,10 +114,16 @@ class Arrivals:
                 # A later hello, whose answer is still to come, may have asked for more.
                 asked = membership.asked if membership.hello == self._link.carrying else None
                 self._memberships.joined(membership, asked, position, options, effects, ticket=ticket)
-        elif room.removeprefix(PRESENCE_PREFIX) not in self._outbox.leaving() | self._left_ahead.keys():
+        elif room.removeprefix(PRESENCE_PREFIX) in self._outbox.leaving() | self._left_ahead.keys():
+            return
+        elif room.startswith("@") or options.get("unasked"):
             membership = Membership(room)
             self._memberships.add(membership)
             self._memberships.joined(membership, None, position, options, effects, ticket=None, unasked=True)
+        else:
+            # What asked for it has come late: the program has left it since.
+            with suppress(QueueFull):
+                self._outbox.add(Pending(0, "leave", encode([room])[1:-1], room=room))
 
     def _left(self, frame: list[Any], effects: list[Effect]) -> None:
         _, seq, room, *why = frame

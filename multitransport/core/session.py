@@ -79,3 +79,5 @@ class SessionRecord(msgspec.Struct):
     rooms: dict[str, Position] = msgspec.field(default_factory=dict)
     """The position at which each room was joined."""
     inbox: Inbox = msgspec.field(default_factory=Inbox)
+    unasked: set[str] | None = None
+    """Which of the rooms the server put it in, though its client did not ask."""

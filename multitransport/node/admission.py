@@ -309,7 +309,9 @@ class Admission:
         if client.attachment is not attachment:
             return
         if not (quiet and recovery.recovered):
-            attachment.put(name, joined_frame(None, name, log, recovery), news=not (known and recovery.recovered))
+            unasked = name in (client.record.unasked or ())
+            frame = joined_frame(None, name, log, recovery, unasked=unasked)
+            attachment.put(name, frame, news=not (known and recovery.recovered))
         self._hub.join(attachment.reader, log, recovery.offset, options.max_rate, told_at)
 
 

@@ -162,12 +162,14 @@ class Dispatch:
         if name not in client.record.rooms and rooms_of_application(client.record.rooms) >= most:
             raise Refuse(ErrorCode.TOO_MANY_ROOMS, f"a session may be in {most} rooms")
 
-    async def _open(self, client: Session, room: Room, options: JoinOptions, seq: int | None) -> list[Entry]:
+    async def _open(
+        self, client: Session, room: Room, options: JoinOptions, seq: int | None, *, unasked: bool = False
+    ) -> list[Entry]:
         """Open a room that the session may be in, and its presence. Raises Refuse."""
         declared = room.declaration
         history = declared.history if options.history is None else min(options.history, declared.history)
         known = room.name in client.record.rooms
-        entries = [await self._entry(client, room.name, seq, options, history)]
+        entries = [await self._entry(client, room.name, seq, options, history, unasked=unasked)]
         if declared.presence and not known:
             try:
                 entries.append(await self._entry(client, f"{PRESENCE}{room.name}", None, JoinOptions(), 0))
@@ -176,7 +178,16 @@ class Dispatch:
                 raise
         return entries
 
-    async def _entry(self, client: Session, name: str, seq: int | None, options: JoinOptions, history: int) -> Entry:
+    async def _entry(
+        self,
+        client: Session,
+        name: str,
+        seq: int | None,
+        options: JoinOptions,
+        history: int,
+        *,
+        unasked: bool = False,
+    ) -> Entry:
         try:
             log, recovery = await self._hub.open(name, self._rooms.retention(name), options.position, history)
         except TooManyRooms:
@@ -184,8 +195,9 @@ class Dispatch:
         except BrokerUnavailable as error:
             raise self._checks.failure(error, f"joining {name!r}") from None
         start = Position(log.epoch, recovery.offset)
-        await self._store.join(client.session_id, name, start)
-        return Entry(name, joined_frame(seq, name, log, recovery), log, recovery.offset, options.max_rate)
+        await self._store.join(client.session_id, name, start, unasked=unasked)
+        frame = joined_frame(seq, name, log, recovery, unasked=unasked)
+        return Entry(name, frame, log, recovery.offset, options.max_rate)
 
     async def _begin(self, client: Session, entries: list[Entry], *, told: bool) -> None:
         """Let the transport read rooms just joined; ``told``: the first one's frame is on its way already."""
@@ -208,7 +220,7 @@ class Dispatch:
         else:
             room = self._rooms.resolve(name)
             self._must_have_place(client, name)
-            entries = await self._open(client, room, JoinOptions(), None)
+            entries = await self._open(client, room, JoinOptions(), None, unasked=True)
         await self._begin(client, entries, told=False)
 
     async def take_out(self, client: Session, name: str) -> None:
@@ -277,9 +289,11 @@ class Dispatch:
             raise self._checks.failure(error, f"publishing to {frame.room!r}") from None
 
 
-def joined_frame(seq: int | None, room: str, log: Log, recovery: Recovery) -> bytes:
+def joined_frame(seq: int | None, room: str, log: Log, recovery: Recovery, *, unasked: bool = False) -> bytes:
     """Return a ``joined`` frame."""
     options: dict[str, Any] = {"mode": log.mode, "recovered": recovery.recovered}
     if not recovery.recovered:
         options["lost"] = recovery.lost
+    if unasked:
+        options["unasked"] = True
     return encode(("joined", seq, room, Position(log.epoch, recovery.offset), options))

@@ -316,6 +316,15 @@ class SessionStoreContract(ABC):
         assert (found := await store.find("s1"))
         assert found.rooms == {"a": Position("e", 7)}
 
+    async def test_the_rooms_a_session_is_in_unasked_are_told_apart(self, store: SessionStore) -> None:
+        for room in ("a", "b", "c"):
+            await store.join("s1", room, Position("e", 5), unasked=True)
+        await store.leave("s1", "b")
+        await store.join("s1", "b", Position("e", 6))
+        await store.join("s1", "c", Position("e", 6))
+        assert (found := await store.find("s1"))
+        assert found.unasked == {"a"}
+
     async def test_a_session_that_is_not_there_is_not_made(self, store: SessionStore) -> None:
         with pytest.raises(StaleAttach):
             await store.attach("s2", 1)

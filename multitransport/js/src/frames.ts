@@ -22,6 +22,8 @@ export interface JoinedOptions {
   readonly mode?: "log" | "state";
   readonly recovered: boolean;
   readonly lost?: number | null;
+  /** The server put the session in the room by itself. */
+  readonly unasked?: true;
 }
 
 export interface PublicationOptions {

@@ -2,7 +2,7 @@
 import type { Position } from "./api";
 import type { Line } from "./binary";
 import { RequestError } from "./errors";
-import type { ServerFrame, Welcome } from "./frames";
+import type { JoinedOptions, ServerFrame, Welcome } from "./frames";
 import { Outbox, unknownOutcome, type Kind, type Settle } from "./outbox";
 import type { Reader } from "./reader";
 import { Rooms } from "./rooms";
@@ -214,7 +214,7 @@ export class Session {
 
   #joined([, seq, name, position, options]: Extract<ServerFrame, { 0: "joined" }>): void {
     if (seq === null) {
-      if (!this.#rooms.get(name)) this.#adopt(name);
+      if (!this.#rooms.get(name)) this.#adopt(name, options);
       this.#reading(name)?.joined(position, options, this.#asked.get(name) ?? null);
       this.#asked.delete(name);
       return;
@@ -226,9 +226,9 @@ export class Session {
   }
 
   /** The session is in a room that nobody here is in. */
-  #adopt(name: string): void {
+  #adopt(name: string, { unasked }: JoinedOptions): void {
     if (this.#closed || this.#leaving(name)) return;
-    if (this.#asked.has(name) && !name.startsWith("@")) {
+    if (!unasked && !name.startsWith("@")) {
       // It was left after a hello had named it.
       void this.leave(name);
       return;

@@ -172,7 +172,7 @@ test("a room the server joins is told before anything in it, and presence goes w
     room.onLeft((error) => told.push(error?.code));
   });
   tell(
-    ["joined", null, "a", ["e", 0], JOINED],
+    ["joined", null, "a", ["e", 0], { ...JOINED, unasked: true }],
     ["pub", "a", 1, "x", "first"],
     ["joined", null, "@presence/a", ["p", 0], { mode: "state", recovered: true }],
     ["pub", "@presence/a", 1, "member", { user: "ann", metas: [] }, { key: "ann" }],

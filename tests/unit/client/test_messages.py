@@ -71,7 +71,7 @@ class TestSending:
 class TestReceiving:
     def line(self) -> Line:
         line = Line().attached()
-        line.take(joined(None, 0), joined(None, 0, "@session/s"))
+        line.take(joined(None, 0, unasked=True), joined(None, 0, "@session/s"))
         return line
 
     def test_publications_questions_and_replies_have_bytes(self) -> None:

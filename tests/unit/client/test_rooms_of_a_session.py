@@ -182,7 +182,7 @@ class TestRates:
 class TestTheServersWill:
     def test_a_room_it_joins_appears_and_is_named_from_then_on(self) -> None:
         line = Line().attached()
-        assert line.take(joined(None, 4, "x"), pub(5, "x")) == [
+        assert line.take(joined(None, 4, "x", unasked=True), pub(5, "x")) == [
             Joined("x", None, unasked=True),
             Publication("x", "n", 5, Position("e", 5)),
         ]
@@ -213,7 +213,8 @@ class TestTheServersWill:
             Welcomed(resumed=True)
         ]
         line.sent()
-        assert line.take(joined(None, 0), ["left", 2, "r"], joined(None, 9))[1:] == [Joined("r", None, unasked=True)]
+        again = joined(None, 9, unasked=True)
+        assert line.take(joined(None, 0), ["left", 2, "r"], again)[1:] == [Joined("r", None, unasked=True)]
 
     def test_a_room_that_was_left_while_a_poll_was_under_way_does_not_appear_in_its_answer(self) -> None:
         line = Line().attached().joined()
@@ -224,7 +225,14 @@ class TestTheServersWill:
         stale = [joined(None, 0), joined(None, 0, "@presence/r")]
         welcomed = [Welcomed(resumed=True)]
         assert line.take(welcome(1, resumed=True), ["ack", 1], *stale, ["left", 2, "r"], ["ack", 2]) == welcomed
-        assert line.take(joined(None, 9)) == [Joined("r", None, unasked=True)]
+        assert line.take(joined(None, 9, unasked=True)) == [Joined("r", None, unasked=True)]
+
+    def test_a_room_that_a_late_hello_has_joined_is_left(self) -> None:
+        line = Line().attached()
+        assert line.take(joined(None, 9), joined(None, 9, "@presence/r")) == []
+        assert line.sent() == [["leave", 1, "r"]]
+        assert line.take(["left", 1, "r"]) == [Outcome(0)]
+        assert "rooms" not in line.hello()
 
     def test_a_position_from_earlier_is_not_named_to_a_session_that_would_take_it_for_a_room_it_was_put_out_of(
         self,

@@ -65,3 +65,20 @@ async def test_to_a_client_that_does_not_know_its_session_a_position_does_not_sa
         frames = site.take(second)
         assert of_kind(frames, "left") == []
         assert [frame[1] for frame in of_kind(frames, "joined")] == ["slow"]
+
+
+@simulated
+async def test_a_room_the_server_put_the_session_in_is_told_as_such_until_its_client_joins_it() -> None:
+    async with gated() as (site, gate):
+        gate.set()
+        first = await site.attach()
+        token = (await site.welcomed(first))["token"]
+        await site.node.verbs.join("slow", None, first.session_id)
+        assert [frame[3].get("unasked") for frame in of_kind(site.take(first), "joined")] == [True]
+        second = await site.attach(2, token=token)
+        await simulated_loop().settle()
+        assert [frame[3].get("unasked") for frame in of_kind(site.take(second), "joined")] == [True]
+        await site.say(second, ["join", 1, "slow"])
+        third = await site.attach(3, token=token)
+        await simulated_loop().settle()
+        assert {frame[3].get("unasked") for frame in of_kind(site.take(third), "joined")} == {None}

@@ -5,8 +5,8 @@ import itertools
 
 import pytest
 
-from multitransport.brokers.base import TooManyRooms
-from multitransport.brokers.memory import MemoryBroker
+from multitransport.brokers.base import Meta, TooManyRooms
+from multitransport.brokers.memory import MemoryBroker, MemoryPresenceStore
 from multitransport.core.log import Retention
 from multitransport.core.publication import Draft
 from multitransport.errors import BrokerUnavailable
@@ -131,3 +131,42 @@ async def test_a_node_that_has_not_started_is_told_nothing() -> None:
     await broker.stop()
     await broker.publish("c", Draft("e", b"1"), KEEP)
     assert told == ["b"]
+
+
+async def test_a_state_room_is_kept_while_it_holds_a_value() -> None:
+    clock = FakeClock()
+    broker = broker_of(clock)
+    state = Retention(keys=10, seconds=1.0)
+    position = await broker.publish("a", Draft("e", b"1", key="x"), state)
+    clock.advance(1000.0)
+    await broker.sweep()
+    deleted = await broker.publish("a", Draft("e", b"null", key="x", deleted=True), state)
+    assert deleted.epoch == position.epoch
+    clock.advance(10.001)
+    await broker.sweep()
+    assert (await broker.publish("a", Draft("e", b"1", key="x"), state)).epoch != position.epoch
+
+
+async def test_a_room_full_of_values_gives_way_to_no_other() -> None:
+    broker = broker_of(FakeClock(), max_rooms=1)
+    await broker.publish("a", Draft("e", b"1", key="x"), Retention(keys=10))
+    with pytest.raises(TooManyRooms):
+        await broker.publish("b", Draft("e", b"1"), KEEP)
+
+
+async def test_what_is_volatile_makes_no_room() -> None:
+    broker = broker_of(FakeClock(), max_rooms=1)
+    for n in range(10):
+        await broker.flash(f"room {n}", Draft("e", b"1"))
+    assert (await broker.publish("a", Draft("e", b"1"), KEEP)).offset == 1
+
+
+async def test_who_has_left_costs_nothing() -> None:
+    store = MemoryPresenceStore()
+    for n in range(100):
+        for room in ("a", "b"):
+            await store.enter(room, f"user:{n % 10}", None, Meta(f"s{n}", "poll"))
+    for n in range(100):
+        for room in ("a", "b", "c"):
+            await store.exit(room, f"s{n}")
+    assert (store._rooms, store._member_of) == ({}, {})

@@ -12,6 +12,8 @@ from multitransport.protocol.position import Position
 __all__ = ["Log", "Recovery", "Retention"]
 
 _CACHED_SLICES = 8
+_CACHED_BYTES = 1 << 19
+"""Of slices kept for the next reader at the same place. One larger is made anew for each."""
 
 
 class Retention(msgspec.Struct, frozen=True):
@@ -142,7 +144,10 @@ class Log:
         self._slices.clear()
 
     def _cache(self, after: int, limit_bytes: int, found: Slice) -> Slice:
-        if len(self._slices) >= _CACHED_SLICES:
+        if found.size > _CACHED_BYTES:
+            return found
+        cached = sum(each.size for each in self._slices.values())
+        if len(self._slices) >= _CACHED_SLICES or cached + found.size > _CACHED_BYTES:
             self._slices.clear()
         self._slices[after, limit_bytes] = found
         return found

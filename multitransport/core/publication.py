@@ -109,7 +109,11 @@ class Slice:
         frames = [publication.encoded for publication in self.publications]
         return messages(frames if self.tail is None else [*frames, self.tail])
 
-    def without(self, session_id: str, tail: bytes | None) -> Slice:
-        """Return it as the session gets it that some of it excludes."""
-        kept = [each for each in self.publications if each.draft.exclude != session_id]
+    def without(self, session_id: str, tail: bytes | None, since: int = -1) -> Slice:
+        """Return it as the session gets it that some of it after ``since`` excludes; ``tail`` ends it where its last
+        publication is left out.
+        """
+        kept = [each for each in self.publications if each.offset <= since or each.draft.exclude != session_id]
+        if kept[-1:] == self.publications[-1:]:
+            tail = None
         return Slice(kept, self.last, self.tail or tail)

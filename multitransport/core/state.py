@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from multitransport.core.log import Log, Recovery, Retention
 from multitransport.core.publication import Draft, Publication, Slice, at_frame
 from multitransport.errors import RoomFull
@@ -16,7 +18,7 @@ class StateLog(Log):
     Up to ``base`` deletions are forgotten: a reader from before has to begin anew.
     """
 
-    __slots__ = ("_deleted", "_keys")
+    __slots__ = ("_deleted", "_deleted_bytes", "_keys")
 
     mode = "state"
 
@@ -24,6 +26,7 @@ class StateLog(Log):
         super().__init__(room, epoch, retention)
         self._keys: dict[str, Publication] = {}
         self._deleted: dict[int, Publication] = {}
+        self._deleted_bytes = 0
 
     def append(self, draft: Draft, now: float) -> Publication:
         """Put a publication in the place of the one with its key, and return it.
@@ -38,13 +41,19 @@ class StateLog(Log):
         publication = self._publication(draft, now)
         former = self._keys.get(draft.key)
         if not draft.deleted:
-            self._make_room(publication.size, former)
+            self._check_room(publication.size, former)
         if former is not None:
             self._drop(former)
         self._add(publication)
+        if draft.deleted and former is None:
+            self._drop(publication)  # nobody has such a key: who is not told misses nothing
+            return publication
         self._keys[draft.key] = publication
         if draft.deleted:
             self._deleted[publication.offset] = publication
+            self._deleted_bytes += publication.size
+        while len(self._keys) > self.retention.keys or self.size > self.retention.bytes:
+            self._forget(next(iter(self._deleted.values())))
         return publication
 
     def trim(self, now: float) -> None:
@@ -55,18 +64,15 @@ class StateLog(Log):
                 break
             self._forget(oldest)
 
-    def _make_room(self, size: int, former: Publication | None) -> None:
-        """Forget deletions early where keys or bytes run out. Raises RoomFull where that is not enough."""
-        grown = size - (0 if former is None else former.size)
-        while True:
-            fits = former is not None or len(self._keys) < self.retention.keys
-            if fits and self.size + grown <= self.retention.bytes:
-                return
-            oldest = next((each for each in self._deleted.values() if each is not former), None)
-            if oldest is None:
-                bound = f"{self.retention.bytes} bytes" if fits else f"{self.retention.keys} keys"
-                raise RoomFull(f"{self.room!r} holds {bound}, as much as it may")
-            self._forget(oldest)
+    def _check_room(self, size: int, former: Publication | None) -> None:
+        """Raise RoomFull where the values alone, all deletions forgotten, would be more than the retention allows."""
+        values, held = len(self._keys) - len(self._deleted), self.size - self._deleted_bytes
+        if former is not None and not former.draft.deleted:
+            values, held = values - 1, held - former.size
+        if values >= self.retention.keys:
+            raise RoomFull(f"{self.room!r} holds {self.retention.keys} keys, as many as it may")
+        if held + size > self.retention.bytes:
+            raise RoomFull(f"{self.room!r} may hold {self.retention.bytes} bytes, and this would be more")
 
     def _forget(self, deleted: Publication) -> None:
         assert deleted.draft.key is not None
@@ -76,44 +82,51 @@ class StateLog(Log):
 
     def _drop(self, publication: Publication) -> None:
         super()._drop(publication)
-        self._deleted.pop(publication.offset, None)
+        if self._deleted.pop(publication.offset, None) is not None:
+            self._deleted_bytes -= publication.size
 
     def newest(self, count: int) -> Recovery:
         """Return where a newcomer starts: it gets every current value."""
-        return Recovery(0, True, None)
+        return Recovery(0 if len(self._deleted) < len(self._keys) else self.top, True, None)
 
     def recover(self, position: Position) -> Recovery:
-        """Return where a reader with this position goes on; one from before a forgotten deletion begins anew."""
-        if position.epoch != self.epoch or position.offset > self.top or 0 < position.offset < self.base:
+        """Return where a reader with this position goes on; one from before a forgotten deletion begins anew.
+
+        One from the very beginning too: it may have seen part of a pass.
+        """
+        if position.epoch != self.epoch or position.offset > self.top or position.offset < self.base:
             return Recovery(0, False, None)
         return Recovery(position.offset, True, None)
 
+    def fits(self, after: int, limit_bytes: int) -> bool:
+        """Tell whether all that changed after the offset is within the limit, or a single publication."""
+        for count, publication in enumerate(reversed(self._publications.values())):
+            if publication.offset <= after:
+                break
+            limit_bytes -= publication.size + 1
+            if limit_bytes < 0 and count:
+                return False
+        return True
+
     def keys_after(self, offset: int) -> list[str]:
         """Return the keys changed after the offset, oldest change first."""
-        keys: list[str] = []
-        for publication in reversed(self._publications.values()):
-            if publication.offset <= offset:
-                break
-            assert publication.draft.key is not None
-            keys.append(publication.draft.key)
-        keys.reverse()
-        return keys
+        return [str(each.draft.key) for each in self._after(offset)]
 
-    def current(self, keys: list[str]) -> list[Publication]:
-        """Return the newest publications of these keys; of what is forgotten, none."""
-        return [self._keys[key] for key in keys if key in self._keys]
+    def current(self, key: str) -> Publication | None:
+        """Return the newest publication of a key; None where its deletion is forgotten."""
+        return self._keys.get(key)
 
     def values(self) -> list[Publication]:
         """Return the current value of each key, oldest change first."""
         return [each for each in self._publications.values() if not each.draft.deleted]
 
     def _collect(self, after: int, limit_bytes: int) -> Slice:
-        """Return a whole pass, whatever its size: ``Cursor`` splits what is too large for one batch."""
-        return Slice(self.current(self.keys_after(after)), self.top, self.at_top())
+        """Return a whole pass, whatever its size."""
+        return Slice(self._after(after), self.top, at_frame(self.room, self.position))
 
-    def at_top(self) -> bytes:
-        """Return the frame that ends a pass which fixes the top now."""
-        return at_frame(self.room, self.position)
+    def _after(self, offset: int) -> list[Publication]:
+        changed = takewhile(lambda each: each.offset > offset, reversed(self._publications.values()))
+        return list(changed)[::-1]
 
 
 def new_log(room: str, epoch: str, retention: Retention) -> Log:

@@ -111,7 +111,7 @@ class Attachment:
         self.transport = transport
         self.attach = attach
         self.heartbeat = heartbeat
-        self.reader = Reader(self)
+        self.reader = Reader(self, whole=transport == "poll")
         self.abort: Callable[[], None] = _nothing
         self.closing: Close | None = None
         self.news = False

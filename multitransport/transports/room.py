@@ -97,7 +97,7 @@ def _item_events(item: Slice | Gap, epoch: str) -> bytes:
         return _gap_event(item.position, item.lost)
     found = item.encoded.get("room")
     if found is None:
-        events = [_event(publication, epoch, whole=item.tail is None) for publication in item.publications]
+        events = [_event(publication, epoch) for publication in item.publications]
         if item.tail is not None:
             # Only the end of a pass is a place to come back to; an event without data moves the last event id.
             events.append(b"id: %s\n\n" % str(Position(epoch, item.last)).encode())
@@ -105,9 +105,9 @@ def _item_events(item: Slice | Gap, epoch: str) -> bytes:
     return bytes(found)
 
 
-def _event(publication: Publication, epoch: str, *, whole: bool) -> bytes:
+def _event(publication: Publication, epoch: str) -> bytes:
     draft = publication.draft
-    place = str(Position(epoch, publication.offset)) if whole and publication.offset else None
+    place = str(Position(epoch, publication.offset)) if draft.key is None and publication.offset else None
     return eventstream.encode_event(_data(draft).decode(), event=draft.event, id=place)
 
 

@@ -182,6 +182,27 @@ def test_few_slices_are_kept() -> None:
     assert log.slice(0, ENOUGH) is not first
 
 
+def test_few_bytes_of_slices_are_kept() -> None:
+    log = Log("r", "e", Retention(bytes=1 << 30))
+    for _ in range(3):
+        log.append(Draft("n", b"1" * 200_000), 0.0)
+    slices = [log.slice(after, 1) for after in range(3)]
+    assert log.slice(2, 1) is slices[2]
+    assert log.slice(0, 1) is not slices[0]
+    assert log.slice(0, 1 << 30) is not log.slice(0, 1 << 30)
+    assert log.slice(0, 1) is log.slice(0, 1)
+
+
+# Ids
+
+
+def test_a_repeated_id_adds_nothing_as_long_as_its_publication_is_kept() -> None:
+    log = Log("room", "e1", Retention(count=2))
+    offsets = [log.append(Draft("n", b"1", id=each), 0.0).offset for each in ("x", "y", "x", "z", "x", "y")]
+    assert offsets == [1, 2, 1, 3, 4, 5]
+    assert set(log._by_id) == {"x", "y"}
+
+
 # Where readers start
 
 

@@ -44,9 +44,17 @@ def test_a_slice_is_all_its_frames_and_its_tail() -> None:
 
 
 def test_a_slice_without_what_excludes_a_session_still_moves_it() -> None:
-    cut = Slice([published(1, Draft("e", b"1", exclude="me")), published(2, Draft("e", b"2"))], 2)
+    cut = Slice([published(1, Draft("e", b"1")), published(2, Draft("e", b"2", exclude="me"))], 2)
     assert cut.excluded == {"me"}
     tail = at_frame("r", Position("e1", 2))
     mine = cut.without("me", tail)
-    assert mine.frames == b'["pub","r",2,"e",2]\n' + tail
+    assert mine.frames == b'["pub","r",1,"e",1]\n' + tail
     assert (mine.last, mine.excluded) == (2, set())
+
+
+def test_a_slice_without_what_excludes_a_session_has_no_more_than_needed() -> None:
+    cut = Slice([published(1, Draft("e", b"1", exclude="me")), published(2, Draft("e", b"2"))], 2)
+    assert cut.without("me", b"tail").frames == b'["pub","r",2,"e",2]'
+    ended = Slice(cut.publications, 2, b"its own")
+    assert ended.without("me", None).frames == b'["pub","r",2,"e",2]\nits own'
+    assert ended.without("me", None, 1).frames == ended.frames

@@ -5,19 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multitransport.core.log import Log, Retention
-from multitransport.core.publication import Draft, Slice
+from multitransport.core.publication import Draft, Publication, Slice, publish_frame
 from multitransport.core.reader import Gap, Reader
-from multitransport.protocol.position import Position
 
 ENOUGH = 1 << 20
 
 
 class Owner:
-    session_id = "reader"
-
     """Counts how often it is told."""
 
     def __init__(self) -> None:
+        self.session_id = "me"
         self.woken = self.flushed = 0
 
     def wake(self) -> None:
@@ -75,28 +73,6 @@ def test_a_reader_that_was_told_and_has_not_read_stands_in_line_once() -> None:
     assert reader.ready == []
 
 
-def test_a_reader_behind_the_retention_is_told_what_it_lost() -> None:
-    reader = Reader(Owner())
-    log = log_of("a", 2, Retention(count=2))
-    reader.add(log, 0)
-    for offset in (3, 4, 5):
-        log.append(Draft("n", b"%d" % offset), 0.0)
-    gap, rest = reader.take(ENOUGH)
-    assert isinstance(gap, Gap)
-    assert (gap.position, gap.lost) == (Position("e1", 3), 3)
-    assert gap.frames == b'["gap","a",["e1",3],3]'
-    assert told([rest]) == [("a", 4), ("a", 5)]
-
-
-def test_a_reader_of_which_nothing_is_left_is_told_so() -> None:
-    reader = Reader(Owner())
-    log = log_of("a", 2, Retention(seconds=1.0))
-    reader.add(log, 0)
-    log.trim(10.0)
-    assert [item.frames for item in reader.take(ENOUGH)] == [b'["gap","a",["e1",2],2]']
-    assert reader.take(ENOUGH) == []
-
-
 def test_rooms_are_served_in_turn() -> None:
     reader = Reader(Owner())
     hot, quiet = log_of("hot", 6), log_of("quiet", 1)
@@ -140,6 +116,47 @@ def test_a_room_without_news_is_left() -> None:
     cursor = reader.add(log_of("a", 3), 3)
     assert reader.remove("a") is cursor
     assert reader.ready == []
+
+
+def test_a_reader_that_is_held_waits_until_it_is_told() -> None:
+    owner = Owner()
+    reader = Reader(owner)
+    cursor = reader.add(log_of("a", 1), 0, held=True)
+    assert (owner.woken, reader.take(ENOUGH)) == (0, [])
+    cursor.flush()
+    assert told(reader.take(ENOUGH)) == [("a", 1)]
+
+
+# What is volatile
+
+
+def volatile(data: bytes, exclude: str | None = None) -> Slice:
+    draft = Draft("n", data, exclude=exclude)
+    return Slice([Publication(0, draft, publish_frame("a", None, draft), 0.0)], 0)
+
+
+def test_what_is_volatile_is_read_once_after_what_is_not() -> None:
+    reader = Reader(Owner())
+    reader.add(log_of("a", 1), 0)
+    reader.flash(volatile(b"2"))
+    assert [item.frames for item in reader.take(ENOUGH)] == [b'["pub","a",1,"n",1]', b'["pub","a",null,"n",2]']
+    assert reader.take(ENOUGH) == []
+
+
+def test_who_is_excluded_is_not_sent_what_is_volatile() -> None:
+    reader = Reader(Owner())
+    reader.flash(volatile(b"1", "me"))
+    reader.flash(volatile(b"2", "other"))
+    assert [item.frames for item in reader.take(ENOUGH)] == [b'["pub","a",null,"n",2]']
+
+
+def test_a_reader_that_does_not_read_misses_what_is_volatile_beyond_some_bytes() -> None:
+    reader = Reader(Owner())
+    for _ in range(1000):
+        reader.flash(volatile(b"1" * 20_000))
+    assert len(reader.take(1)) == 4
+    reader.flash(volatile(b"1" * 100_000))
+    assert len(reader.take(1)) == 1
 
 
 @given(

@@ -4,26 +4,14 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from multitransport.core.log import Log, Recovery, Retention
 from multitransport.core.publication import Draft, Slice
-from multitransport.core.reader import Gap, Reader
 from multitransport.core.state import StateLog, new_log
 from multitransport.errors import RoomFull
 from multitransport.protocol.position import Position
 
 ENOUGH = 1 << 20
-
-
-class Owner:
-    session_id = "me"
-
-    def wake(self) -> None:
-        """Nobody waits."""
-
-    flush = wake
 
 
 def log_of(*keys: str, retention: Retention | None = None) -> StateLog:
@@ -38,15 +26,9 @@ def put(log: StateLog, key: str, at: float = 0.0, **options: bool | str) -> int:
     return log.append(msgspec.structs.replace(Draft("v", b"%d" % (log.top + 1), key=key), **options), at).offset
 
 
-def told(items: Sequence[Slice | Gap]) -> list[tuple[str, int, bool]]:
+def told(items: Sequence[Slice]) -> list[tuple[str, int, bool]]:
     frames = [msgspec.json.decode(line) for item in items for line in item.frames.split(b"\n")]
     return [(each[5]["key"], each[2], "deleted" in each[5]) for each in frames if each[0] == "pub"]
-
-
-def read(reader: Reader, limit: int = ENOUGH) -> list[tuple[str, int, bool]]:
-    for cursor in reader.cursors.values():
-        cursor.flush()
-    return told(list(reader.take(limit)))
 
 
 def test_a_room_with_keys_is_a_state_room() -> None:
@@ -70,16 +52,6 @@ def test_a_repeated_id_adds_nothing() -> None:
     assert [put(log, "a", id="x"), put(log, "a", id="x"), log.top] == [1, 1, 1]
 
 
-def test_a_newcomer_gets_the_current_value_of_each_key_and_then_what_follows() -> None:
-    log = log_of("a", "b", "a")
-    reader = Reader(Owner())
-    reader.add(log, log.newest(50).offset)
-    assert read(reader) == [("b", 2, False), ("a", 3, False)]
-    put(log, "b")
-    assert read(reader) == [("b", 4, False)]
-    assert read(reader) == []
-
-
 def test_a_pass_ends_with_its_position() -> None:
     log = log_of("a")
     assert log.slice(0, ENOUGH).frames.endswith(b'["at","r",["e1",1]]')
@@ -101,21 +73,24 @@ def test_a_reader_from_before_a_forgotten_deletion_begins_anew() -> None:
     assert (log.base, len(log)) == (3, 1)
     assert log.recover(Position("e1", 2)) == Recovery(0, False, None)
     assert log.recover(Position("e1", 3)) == Recovery(3, True, None)
-    assert log.recover(Position("e1", 0)) == Recovery(0, True, None)
+    assert log.recover(Position("e1", 0)) == Recovery(0, False, None)
     assert log.recover(Position("other", 3)) == log.recover(Position("e1", 4)) == Recovery(0, False, None)
 
 
-def test_an_attached_reader_from_before_a_forgotten_deletion_is_told_and_begins_anew() -> None:
-    log = log_of("a", "b", retention=Retention(keys=10, seconds=10))
-    reader = Reader(Owner())
-    cursor = reader.add(log, 1)
-    put(log, "a", 3, deleted=True)
-    log.trim(14)
-    items = reader.take(ENOUGH)
-    assert isinstance(items[0], Gap)
-    assert (items[0].position, items[0].lost) == (Position("e1", 0), None)
-    assert told(items[1:]) == [("b", 2, False)]
-    assert cursor.offset == 3
+def test_a_newcomer_begins_before_all_values_and_where_there_are_none_at_the_end() -> None:
+    log = log_of()
+    assert log.newest(9) == Recovery(0, True, None)
+    put(log, "a")
+    assert log.newest(9) == Recovery(0, True, None)
+    put(log, "a", deleted=True)
+    assert log.newest(9) == Recovery(2, True, None)
+
+
+def test_what_fits_is_all_that_changed_or_a_single_publication() -> None:
+    log = log_of("a", "b", "c")
+    whole = sum(each.size + 1 for each in log.values())
+    assert (log.fits(0, whole), log.fits(0, whole - 1)) == (True, False)
+    assert (log.fits(2, 1), log.fits(1, 1), log.fits(3, 0), log_of().fits(0, 0)) == (True, False, True, True)
 
 
 def test_the_bounds_are_keys_and_bytes() -> None:
@@ -130,11 +105,52 @@ def test_the_bounds_are_keys_and_bytes() -> None:
     assert (small.top, len(small)) == (2, 1)
 
 
-def test_deletions_are_forgotten_early_where_room_runs_out() -> None:
+def test_deletions_are_forgotten_early_where_keys_run_out() -> None:
     log = log_of("a", "b", retention=Retention(keys=2))
     put(log, "a", deleted=True)
     put(log, "c")
     assert (log.base, [each.draft.key for each in log.values()]) == (3, ["b", "c"])
+
+
+def test_deletions_are_forgotten_early_where_bytes_run_out_the_oldest_first() -> None:
+    log = log_of("a", "b", "c", retention=Retention(keys=9, bytes=110))
+    put(log, "a", deleted=True)
+    assert (log.base, len(log)) == (0, 3)
+    put(log, "b", deleted=True)
+    assert (log.base, len(log)) == (4, 2)
+    put(log, "c", deleted=True)
+    assert (log.base, len(log), log.size <= 110) == (4, 2, True)
+
+
+def test_a_deletion_that_takes_more_than_its_value_did_is_forgotten_at_once() -> None:
+    log = log_of("a", retention=Retention(keys=9, bytes=35))
+    put(log, "a", deleted=True)
+    assert (log.base, log.top, len(log), log.size) == (2, 2, 0, 0)
+
+
+def test_a_refused_publication_costs_no_deletion() -> None:
+    log = log_of("a", "b", "c", retention=Retention(keys=9, bytes=150))
+    put(log, "a", deleted=True)
+    with pytest.raises(RoomFull):
+        log.append(Draft("v", b"1" * 100, key="c"), 0.0)
+    assert (log.base, log.top, len(log)) == (0, 4, 3)
+
+
+def test_to_delete_what_is_not_there_leaves_nothing() -> None:
+    log = log_of("a", retention=Retention(keys=1, bytes=40))
+    kept = log.size
+    assert [put(log, f"k{n}", deleted=True, id=f"i{n}") for n in range(100)] == list(range(2, 102))
+    assert (log.base, len(log), log.size, len(log._by_id)) == (0, 1, kept, 0)
+
+
+def test_an_id_is_known_as_long_as_its_publication_is_kept() -> None:
+    log = log_of()
+    assert [put(log, "a", id="x"), put(log, "b"), put(log, "a", id="x")] == [1, 2, 1]
+    assert [put(log, "a"), put(log, "a", id="x")] == [3, 4]
+    assert put(log, "a", deleted=True, id="y") == 5
+    assert put(log, "a", deleted=True, id="y") == 5
+    log.trim(1e6)
+    assert log._by_id == {}
 
 
 def test_a_deleted_key_may_come_back() -> None:
@@ -142,73 +158,3 @@ def test_a_deleted_key_may_come_back() -> None:
     put(log, "a", deleted=True)
     assert put(log, "a") == 3
     assert (log.base, [each.offset for each in log.values()]) == (0, [3])
-
-
-def test_a_large_pass_goes_out_in_parts_each_value_as_it_is_then() -> None:
-    log = log_of(*(f"k{n}" for n in range(6)))
-    reader = Reader(Owner())
-    cursor = reader.add(log, 0)
-    first = told(list(reader.take(1)))
-    put(log, "k1")
-    put(log, "k0")
-    put(log, "k5", deleted=True)
-    assert (first, cursor.offset) == ([("k0", 1, False)], 0)
-    parts = [told(list(reader.take(1))) for _ in range(5)]
-    assert parts == [[("k1", 7, False)], [("k2", 3, False)], [("k3", 4, False)], [("k4", 5, False)], [("k5", 9, True)]]
-    assert cursor.offset == 6
-    assert told(list(reader.take(ENOUGH))) == [("k1", 7, False), ("k0", 8, False), ("k5", 9, True)]
-    assert cursor.offset == 9
-
-
-def test_a_key_that_is_forgotten_during_a_pass_is_left_out() -> None:
-    log = log_of("a", "b", "c", retention=Retention(keys=9, seconds=10))
-    put(log, "b", 4, deleted=True)
-    reader = Reader(Owner())
-    reader.add(log, 0)
-    assert told(list(reader.take(1))) == [("a", 1, False)]
-    log.trim(20)
-    assert told(list(reader.take(ENOUGH))) == [("c", 3, False)]
-
-
-def test_what_excludes_a_session_is_kept_from_it_in_whole_passes_and_in_parts() -> None:
-    log = log_of("a", "b")
-    put(log, "a", exclude="me")
-    reader = Reader(Owner())
-    reader.add(log, 0)
-    assert read(reader) == [("b", 2, False)]
-    reader.add(log, 0)
-    assert [read(reader, 1), read(reader, 1)] == [[("b", 2, False)], []]
-    assert not reader.ready
-
-
-@given(
-    st.lists(st.tuples(st.sampled_from("abcd"), st.booleans(), st.integers(0, 3)), max_size=30),
-    st.integers(1, 200),
-)
-def test_what_a_reader_saw_last_of_each_key_is_what_the_room_says(
-    steps: list[tuple[str, bool, int]], limit: int
-) -> None:
-    log = log_of(retention=Retention(keys=4, seconds=5))
-    reader = Reader(Owner())
-    reader.add(log, 0)
-    seen: dict[str, int] = {}
-
-    def receive() -> None:
-        for cursor in reader.cursors.values():
-            cursor.flush()
-        for item in reader.take(limit):
-            if isinstance(item, Gap):
-                seen.clear()
-            for key, offset, deleted in told([item]) if not isinstance(item, Gap) else []:
-                if deleted:
-                    seen.pop(key, None)
-                else:
-                    seen[key] = max(offset, seen.get(key, 0))
-
-    for at, (key, deleted, reads) in enumerate(steps):
-        put(log, key, at, deleted=deleted)
-        for _ in range(reads):
-            receive()
-    while reader.ready or any(cursor.behind for cursor in reader.cursors.values()):
-        receive()
-    assert seen == {each.draft.key: each.offset for each in log.values()}

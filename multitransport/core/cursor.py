@@ -1,0 +1,99 @@
+"""A reader's place in one room, and what it is told where it fell behind."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from multitransport.core.log import Log
+from multitransport.core.publication import Slice, at_frame
+from multitransport.protocol.frames import encode
+from multitransport.protocol.position import Position
+
+__all__ = ["Cursor", "Gap", "Line", "Owner"]
+
+
+class Gap:
+    """What a reader lost by falling behind its room's retention."""
+
+    __slots__ = ("disconnect", "frames", "lost", "position")
+
+    def __init__(self, log: Log, offset: int, lost: int | None) -> None:
+        self.position = Position(log.epoch, offset)
+        self.lost = lost
+        self.disconnect = log.retention.disconnect
+        self.frames = encode(("gap", log.room, self.position, lost))
+
+
+class Owner(Protocol):
+    """Who is told that a reader has something to read."""
+
+    session_id: str
+
+    def wake(self) -> None:
+        """Take note, and read soon."""
+        ...
+
+    def flush(self) -> None:
+        """Read now."""
+        ...
+
+
+class Line(Protocol):
+    """What is seen of a reader from its cursors: who owns it, and the cursors that wait for their turn."""
+
+    owner: Owner
+    ready: list[Cursor]
+    whole: bool
+    """It does not go on reading where it stops: a pass has to be told to its end at once."""
+
+    def flash(self, volatile: Slice) -> None:
+        """Have volatile publications read once."""
+        ...
+
+
+class Cursor:
+    """A reader's place in one room's log."""
+
+    __slots__ = ("log", "offset", "reader", "ready")
+
+    def __init__(self, reader: Line, log: Log, offset: int) -> None:
+        self.reader = reader
+        self.log = log
+        self.offset = offset
+        self.ready = False
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is anything to read."""
+        return self.offset < self.log.top
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it reads on now that it has read."""
+        return self.behind
+
+    def flush(self) -> None:
+        """The log has grown: have it read now."""
+        if self.behind and not self.ready:
+            self.ready = True
+            self.reader.ready.append(self)
+        self.reader.owner.flush()
+
+    def skip(self) -> Gap | None:
+        """Move on to what the log still has, and say what was lost."""
+        log = self.log
+        if self.offset >= log.base:
+            return None
+        lost = log.base - self.offset
+        self.offset = log.base
+        return Gap(log, log.base, lost)
+
+    def next(self, limit_bytes: int) -> Slice:
+        """Return what comes next, about ``limit_bytes`` of it, and move past it."""
+        log = self.log
+        found = log.slice(self.offset, limit_bytes)
+        self.offset = found.last
+        session_id = self.reader.owner.session_id
+        if session_id not in found.excluded:
+            return found
+        return found.without(session_id, at_frame(log.room, Position(log.epoch, found.last)))

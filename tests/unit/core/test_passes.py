@@ -1,0 +1,449 @@
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+import msgspec
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from multitransport.core.log import Retention
+from multitransport.core.publication import Draft, Slice
+from multitransport.core.reader import Cursor, Gap, Reader
+from multitransport.core.state import StateLog
+from multitransport.errors import RoomFull
+from multitransport.protocol.position import Position
+
+ENOUGH = 1 << 20
+
+
+class Owner:
+    def __init__(self, session_id: str = "me") -> None:
+        self.session_id = session_id
+
+    def wake(self) -> None:
+        """Nobody waits."""
+
+    flush = wake
+
+
+def log_of(*keys: str, retention: Retention | None = None) -> StateLog:
+    """Return a state log of these publications, one a second from time 1; what each says is its offset."""
+    log = StateLog("r", "e1", retention or Retention(keys=100))
+    for at, key in enumerate(keys, 1):
+        put(log, key, at=at)
+    return log
+
+
+def put(log: StateLog, key: str, at: float = 0.0, **options: bool | str) -> int:
+    return log.append(msgspec.structs.replace(Draft("v", b"%d" % (log.top + 1), key=key), **options), at).offset
+
+
+def told(items: Sequence[Slice | Gap]) -> list[tuple[str, int, bool]]:
+    frames = [msgspec.json.decode(line) for item in items for line in item.frames.split(b"\n")]
+    return [(each[5]["key"], each[2], "deleted" in each[5]) for each in frames if each[0] == "pub"]
+
+
+def read(reader: Reader, limit: int = ENOUGH) -> list[tuple[str, int, bool]]:
+    for cursor in reader.cursors.values():
+        cursor.flush()
+    return told(reader.take(limit))
+
+
+def parts(reader: Reader) -> list[list[tuple[str, int, bool]]]:
+    """Take one publication at a time, until the reader has nothing left to do."""
+    found = []
+    while reader.ready:
+        found.append(told(reader.take(1)))
+    return found
+
+
+# Passes
+
+
+def test_a_newcomer_gets_the_current_value_of_each_key_and_then_what_follows() -> None:
+    log = log_of("a", "b", "a")
+    reader = Reader(Owner())
+    reader.add(log, log.newest(50).offset)
+    assert read(reader) == [("b", 2, False), ("a", 3, False)]
+    put(log, "b")
+    assert read(reader) == [("b", 4, False)]
+    assert read(reader) == []
+
+
+def test_readers_at_one_place_share_a_pass() -> None:
+    log = log_of("a", "b")
+    readers = [Reader(Owner()) for _ in range(2)]
+    for reader in readers:
+        reader.add(log, 1)
+    one, other = (reader.take(ENOUGH)[0] for reader in readers)
+    assert one is other
+
+
+def test_a_pass_in_one_batch_ends_with_its_position() -> None:
+    reader = Reader(Owner())
+    reader.add(log_of("a"), 0)
+    assert reader.take(ENOUGH)[0].frames.endswith(b'\n["at","r",["e1",1]]')
+
+
+def test_a_large_pass_goes_out_in_parts_each_value_as_it_is_then() -> None:
+    log = log_of(*(f"k{n}" for n in range(6)))
+    reader = Reader(Owner())
+    cursor = reader.add(log, 0)
+    first = told(reader.take(1))
+    put(log, "k1")
+    put(log, "k0")
+    put(log, "k5", deleted=True)
+    assert (first, cursor.offset) == ([("k0", 1, False)], 0)
+    rest = [[("k1", 7, False)], [("k2", 3, False)], [("k3", 4, False)], [("k4", 5, False)]]
+    assert [told(reader.take(1)) for _ in range(4)] == rest
+    last = reader.take(1)
+    assert told(last) == [("k5", 9, True)]
+    assert last[0].frames.endswith(b'\n["at","r",["e1",6]]')
+    assert cursor.offset == 6
+    assert read(reader) == [("k1", 7, False), ("k0", 8, False), ("k5", 9, True)]
+    assert cursor.offset == 9
+
+
+def test_no_pass_follows_another_unless_the_reader_was_told_to_read_meanwhile() -> None:
+    """Whoever bounds the rate of passes tells it less often than there is news."""
+    log = log_of("a", "b")
+    reader = Reader(Owner())
+    cursor = reader.add(log, 0)
+    reader.take(1)
+    put(log, "c")
+    assert parts(reader) == [[("b", 2, False)]]
+    assert cursor.behind
+    cursor.flush()
+    assert parts(reader) == [[("c", 3, False)]]
+    put(log, "a")
+    put(log, "b")
+    cursor.flush()
+    reader.take(1)
+    put(log, "c")
+    put(log, "d")
+    cursor.flush()
+    assert [told(reader.take(1)) for _ in range(2)] == [[("b", 5, False)], [("c", 6, False)]]
+    put(log, "e")
+    assert parts(reader) == [[("d", 7, False)]]
+
+
+def test_busy_keys_do_not_hold_up_the_others() -> None:
+    keys = [f"k{n}" for n in range(20)]
+    log = log_of(*keys)
+    reader = Reader(Owner())
+    reader.add(log, 0)
+    seen: set[str] = set()
+    for _ in range(20):
+        seen.update(key for key, _, _ in read(reader, 1))
+        for key in keys:
+            put(log, key)
+    assert seen == set(keys)
+
+
+def test_a_reader_that_does_not_come_back_gets_its_pass_whole() -> None:
+    log = log_of("a", "b", "c")
+    reader = Reader(Owner(), whole=True)
+    cursor = reader.add(log, 0)
+    assert told(reader.take(1)) == [("a", 1, False), ("b", 2, False), ("c", 3, False)]
+    assert cursor.offset == 3
+    assert not reader.ready
+
+
+def test_a_single_large_publication_goes_out_in_one_batch_with_its_position() -> None:
+    log = log_of("a")
+    reader = Reader(Owner())
+    cursor = reader.add(log, 0)
+    assert told(reader.take(1)) == [("a", 1, False)]
+    assert cursor.offset == 1
+
+
+# Forgotten deletions
+
+
+def test_a_reader_from_before_a_forgotten_deletion_is_told_and_begins_anew() -> None:
+    log = log_of("a", "b", retention=Retention(keys=10, seconds=10))
+    reader = Reader(Owner())
+    cursor = reader.add(log, 1)
+    put(log, "a", 3, deleted=True)
+    log.trim(14)
+    items = reader.take(ENOUGH)
+    assert isinstance(items[0], Gap)
+    assert (items[0].position, items[0].lost) == (Position("e1", 0), None)
+    assert told(items[1:]) == [("b", 2, False)]
+    assert cursor.offset == 3
+
+
+def test_a_newcomer_who_has_seen_nothing_is_not_told_of_a_forgotten_deletion() -> None:
+    log = log_of("a", "b", "c", retention=Retention(keys=10, seconds=10))
+    put(log, "a", 4, deleted=True)
+    log.trim(15)
+    put(log, "b", 15, deleted=True)
+    reader = Reader(Owner())
+    reader.add(log, log.newest(0).offset)
+    log.trim(30)
+    assert [type(item) for item in reader.take(ENOUGH)] == [Slice]
+
+
+def test_a_newcomer_is_not_told_of_what_was_deleted_before_its_pass() -> None:
+    log = log_of("a", "b", "c", "d", retention=Retention(keys=10, seconds=10))
+    put(log, "a", 5, deleted=True)
+    log.trim(16)
+    put(log, "c", 16, deleted=True)
+    reader = Reader(Owner())
+    reader.add(log, 0)
+    assert read(reader, 1) == [("b", 2, False)]
+    log.trim(30)
+    assert parts(reader) == [[("d", 4, False)], []]
+
+
+def test_a_newcomer_who_has_seen_a_part_begins_anew_where_what_it_saw_may_be_deleted() -> None:
+    log = log_of("a", "b", "c", "d", retention=Retention(keys=10, seconds=10))
+    put(log, "a", 5, deleted=True)
+    log.trim(16)
+    reader = Reader(Owner())
+    reader.add(log, 0)
+    assert read(reader, 1) == [("b", 2, False)]
+    put(log, "b", 17, deleted=True)
+    log.trim(30)
+    gap, first = reader.take(1)
+    assert (type(gap), told([first])) == (Gap, [("c", 3, False)])
+    assert parts(reader) == [[("d", 4, False)]]
+
+
+def test_a_reader_that_comes_back_to_the_very_beginning_may_have_seen_a_part() -> None:
+    log = log_of("a", "b", retention=Retention(keys=10, seconds=10))
+    reader = Reader(Owner())
+    put(log, "a", 3, deleted=True)
+    reader.add(log, log.recover(Position("e1", 0)).offset)
+    log.trim(14)
+    assert type(reader.take(ENOUGH)[0]) is Gap
+
+
+# Exclusion
+
+
+def test_who_is_excluded_is_not_sent_it_in_whole_passes_and_in_parts() -> None:
+    for limit in (ENOUGH, 1):
+        log = log_of("a", "b")
+        put(log, "a", exclude="other")
+        reader = Reader(Owner())
+        reader.add(log, 1)
+        put(log, "c", exclude="me")
+        put(log, "d", exclude="me")
+        put(log, "e")
+        assert read(reader, limit) + read(reader, limit) + read(reader, limit) == [
+            ("b", 2, False),
+            ("a", 3, False),
+            ("e", 6, False),
+        ]
+        assert not reader.ready
+
+
+def test_a_pass_of_which_nothing_is_for_the_reader_moves_it() -> None:
+    log = log_of("a")
+    reader = Reader(Owner())
+    cursor = reader.add(log, 1)
+    put(log, "b", exclude="me")
+    cursor.flush()
+    assert [item.frames for item in reader.take(ENOUGH)] == [b'["at","r",["e1",2]]']
+
+
+def test_who_begins_anew_is_sent_also_the_values_that_exclude_it() -> None:
+    """It has cleared what it had, its own values too."""
+    log = log_of("a", "b", retention=Retention(keys=10, seconds=10))
+    reader = Reader(Owner())
+    cursor = reader.add(log, 2)
+    put(log, "c", exclude="me")
+    put(log, "a", 3, deleted=True)
+    log.trim(14)
+    cursor.flush()
+    assert [told([item]) for item in reader.take(ENOUGH)] == [[], [("b", 2, False), ("c", 3, False)]]
+    put(log, "d", exclude="me")
+    assert read(reader) == []
+
+
+# Whatever happens
+
+KEYS = "abcde"
+RETENTION = Retention(keys=4, bytes=300, seconds=5)
+
+
+class Client:
+    """One that knows of the room what it is told, and what it says itself.
+
+    ``positions`` are those it was ever told since it last began anew, the newest last.
+    """
+
+    def __init__(self, name: str, log: StateLog) -> None:
+        self.name = name
+        self.log = log
+        self.reader: Reader | None = None
+        self.cursor: Cursor
+        self.values: dict[str, int] = {}
+        self.positions: list[int] = []
+
+    def attach(self, pick: int) -> None:
+        """Come for the first time, or back with a position it was told."""
+        if not self.positions:
+            recovery = self.log.newest(0)
+        else:
+            offset = self.positions[pick % len(self.positions)]
+            recovery = self.log.recover(Position("e1", offset))
+            assert recovery.recovered == (offset >= self.log.base)
+        if not recovery.recovered:
+            self.begin_anew()
+        self.positions.append(recovery.offset)
+        self.reader = Reader(Owner(self.name))
+        self.cursor = self.reader.add(self.log, recovery.offset)
+
+    def begin_anew(self) -> None:
+        self.values.clear()
+        self.positions.clear()
+
+    def read(self, limit: int) -> None:
+        assert self.reader is not None
+        for item in self.reader.take(limit):
+            for line in item.frames.split(b"\n"):
+                self.take(msgspec.json.decode(line))
+
+    def take(self, frame: list[object]) -> None:
+        match frame:
+            case ["pub", _, int(offset), _, _, {"key": str(key), "deleted": True}]:
+                assert offset >= self.values.get(key, 0)
+                self.values.pop(key, None)
+            case ["pub", _, int(offset), _, _, {"key": str(key)}]:
+                assert offset >= self.values.get(key, 0)
+                self.values[key] = offset
+            case ["at", _, [_, int(offset)]]:
+                assert offset > self.positions[-1]
+                self.positions.append(offset)
+            case ["gap", _, [_, 0], None]:
+                assert self.log.base > self.positions[-1]
+                self.begin_anew()
+                self.positions.append(0)
+            case _:
+                raise AssertionError(frame)
+
+
+class StateRoom(RuleBasedStateMachine):
+    """A small state room, and clients that come and go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.log = StateLog("r", "e1", RETENTION)
+        self.clients = [Client(name, self.log) for name in ("one", "two", "three")]
+        self.sizes: dict[str, int] = {}
+        self.values: dict[str, int] = {}
+        self.ids: dict[str, tuple[str, int]] = {}
+
+    @rule(
+        key=st.sampled_from(KEYS),
+        size=st.sampled_from([1, 1, 1, 50, 120]),
+        client=st.none() | st.integers(0, 2),
+        id=st.none() | st.sampled_from("xy"),
+    )
+    def put(self, key: str, size: int, client: int | None, id: str | None) -> None:
+        """Publish; who is excluded has the value already."""
+        teller = None if client is None else self.clients[client]
+        draft = Draft("v", b"1" * size, key=key, id=id, exclude=None if teller is None else teller.name)
+        top = self.log.top
+        known = self.ids.get(id or "")
+        try:
+            offset = self.log.append(draft, self.now).offset
+        except RoomFull:
+            more = len(self.values) >= RETENTION.keys and key not in self.values
+            alone = sum(self.sizes.values()) - self.sizes.get(key, 0)
+            assert more or alone + len(b'["pub","r",1,"v",,{"key":"a"}]') + size > RETENTION.bytes - 5
+            assert self.log.top == top
+            return
+        if known is not None and self.values.get(known[0]) == known[1]:
+            assert (offset, self.log.top) == (known[1], top)
+            return
+        assert offset == self.log.top == top + 1
+        self.values[key] = offset
+        self.sizes[key] = next(each.size for each in self.log.values() if each.offset == offset)
+        if id is not None:
+            self.ids[id] = key, offset
+        if teller is not None and teller.positions:
+            teller.values[key] = offset
+        self.flush()
+
+    @rule(key=st.sampled_from(KEYS))
+    def delete(self, key: str) -> None:
+        offset = self.log.append(Draft("v", b"null", key=key, deleted=True), self.now).offset
+        assert offset == self.log.top
+        self.values.pop(key, None)
+        self.sizes.pop(key, None)
+        self.flush()
+
+    @rule(key=st.sampled_from(KEYS))
+    def delete_and_forget(self, key: str) -> None:
+        self.delete(key)
+        self.wait(6)
+
+    def flush(self) -> None:
+        for client in self.clients:
+            if client.reader is not None:
+                client.cursor.flush()
+
+    @rule(seconds=st.sampled_from([1, 6]))
+    def wait(self, seconds: int) -> None:
+        self.now += seconds
+        self.log.trim(self.now)
+
+    @rule(client=st.integers(0, 2), limit=st.sampled_from([1, 1, 60, ENOUGH]))
+    def read(self, client: int, limit: int) -> None:
+        if self.clients[client].reader is not None:
+            self.clients[client].read(limit)
+
+    @rule(client=st.integers(0, 2), pick=st.sampled_from([-1, -1, 0, 1, 2]))
+    def attach(self, client: int, pick: int) -> None:
+        self.clients[client].attach(pick)
+
+    @rule(client=st.integers(0, 2))
+    def cut(self, client: int) -> None:
+        self.clients[client].reader = None
+
+    @rule(client=st.integers(0, 2), pick=st.sampled_from([-1, 0]))
+    def come_back(self, client: int, pick: int) -> None:
+        """Begin a pass, or go on with one, and be there again without its end."""
+        self.clients[client].attach(pick)
+        self.clients[client].read(1)
+
+    @precondition(lambda self: any(client.reader for client in self.clients))
+    @rule()
+    def settle(self) -> None:
+        """Let everybody read: then all have what the room has, and are at its end."""
+        for client in self.clients:
+            if client.reader is not None:
+                self.settle_one(client)
+
+    def settle_one(self, client: Client) -> None:
+        assert client.reader is not None
+        for _ in range(3 * len(KEYS)):
+            client.read(1)
+        assert not client.reader.ready
+        assert client.values == self.values
+        assert client.cursor.offset == self.log.top
+
+    @invariant()
+    def the_room_is_within_its_bounds_and_what_was_put_there(self) -> None:
+        log = self.log
+        assert {each.draft.key: each.offset for each in log.values()} == self.values
+        assert len(log) <= RETENTION.keys
+        assert log.size == sum(each.size for each in log._publications.values()) <= RETENTION.bytes
+        assert log.base <= log.top
+        assert set(log._by_id) == {each.draft.id for each in log._publications.values()} - {None}
+
+    def teardown(self) -> None:
+        for client in self.clients:
+            with contextlib.suppress(IndexError):
+                client.attach(-1)
+                self.settle_one(client)
+
+
+def test_what_a_reader_saw_last_of_each_key_is_what_the_room_says() -> None:
+    run_state_machine_as_test(StateRoom, settings=settings(max_examples=200, stateful_step_count=40))

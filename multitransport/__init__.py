@@ -19,9 +19,10 @@ from multitransport.errors import (
     RoomFull,
     TimedOut,
 )
+from multitransport.node.asks import Answers
 from multitransport.node.declarations import Call, Namespace
 from multitransport.node.session import Session
-from multitransport.node.verbs import Answers, RoomPage
+from multitransport.node.verbs import Published, RoomPage
 from multitransport.protocol.position import Position
 from multitransport.quart.extension import MultiTransport
 
@@ -40,6 +41,7 @@ __all__ = [
     "Namespace",
     "OutcomeUnknown",
     "Position",
+    "Published",
     "QueueFull",
     "Refuse",
     "Refused",

@@ -37,5 +37,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_meta_bytes: int = 4096
     """What a session may say of itself in a room with presence. Beyond: ``invalid``."""
 
+    max_asks: int = 256
+    """Questions to one session that wait for its answer. Beyond: the next is Refused, ``too_many_asks``."""
+
     batch_bytes: int = 1 << 16
     """What one write aims at. A single larger publication still goes out whole."""

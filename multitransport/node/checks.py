@@ -14,20 +14,22 @@ from typing import Any, NamedTuple
 
 from msgspec import Raw
 
-from multitransport.errors import Refuse
-from multitransport.node.declarations import Call, Declarations
+from multitransport.errors import ConfigurationError, Refuse
+from multitransport.node.declarations import Call, Declarations, HandlerDeclaration
 from multitransport.node.host import Host
 from multitransport.node.payload import Payload, decode_json, read_data
 from multitransport.node.request import Request
 from multitransport.node.rooms import Room
 from multitransport.node.session import Session
 from multitransport.protocol.codes import ErrorCode
+from multitransport.protocol.frames import DataOptions
 
 __all__ = ["Checks"]
 
 logger = logging.getLogger("multitransport")
 
 _MAX_CODE = 64
+_NO_OPTIONS = DataOptions()
 
 
 class Handler(NamedTuple):
@@ -37,6 +39,13 @@ class Handler(NamedTuple):
     payload: Payload
     concurrent: bool
     gate: Callable[..., Any] | None
+
+
+class Publish(NamedTuple):
+    """A room's ``on_publish``, made ready, and which of ``key`` and ``deleted`` it takes."""
+
+    function: Callable[..., Awaitable[Any]]
+    also: frozenset[str]
 
 
 class Checks:
@@ -50,14 +59,16 @@ class Checks:
         self._transport = None if declarations.transport_hook is None else ready(declarations.transport_hook)
         self._disconnect = [ready(function) for function in declarations.disconnect_callbacks]
         self._handlers = {
-            event: Handler(ready(each.function), Payload(each.payload_type()), each.concurrent, each.gate)
+            event: Handler(ready(each.function), _payload(each), each.concurrent, each.gate)
             for event, each in declarations.handlers.items()
         }
         self._gates = {each: ready(each) for each in _gates(declarations)}
         self._middlewares = [ready(function) for function in declarations.middlewares]
         self._rooms = {each.rule: ready(each.check) for each in declarations.rooms}
         self._publish = {
-            each.rule: ready(each.on_publish) for each in declarations.rooms if each.on_publish is not None
+            each.rule: Publish(ready(each.on_publish), _also_wanted(each.on_publish))
+            for each in declarations.rooms
+            if each.on_publish is not None
         }
 
     async def connect(self, client: Session, request: Request, auth: bytes) -> None:
@@ -79,19 +90,29 @@ class Checks:
     async def join(self, client: Session, room: Room) -> None:
         """Run the room's check. Raises Refuse."""
         declared = room.declaration
+        await self._pass(client, declared.gate)
         check = partial(self._rooms[declared.rule], client, **room.values)
-        call = Call("join", room.name)
-        _must_not_be_false(await self._run(f"room {room.name!r}", client, call, check, declared.gate))
+        await self._allow(f"room {room.name!r}", client, Call("join", room.name), check)
 
-    async def publish(self, client: Session, room: Room, event: str, data: Raw | bytes) -> None:
+    async def publish(
+        self, client: Session, room: Room, event: str, data: Raw | bytes, options: DataOptions = _NO_OPTIONS
+    ) -> None:
         """Run the room's ``on_publish``; without one no client may publish. Raises Refuse."""
         allow = self._publish.get(room.declaration.rule)
         if allow is None:
             raise Refuse(ErrorCode.REFUSED, "clients may not publish to this room")
+        await self._pass(client, room.declaration.gate)
         value = read_data(data)
-        check = partial(allow, client, event, value, **room.values)
-        call = Call("publish", room.name, event, value)
-        _must_not_be_false(await self._run(f"room {room.name!r}", client, call, check, room.declaration.gate))
+        values = {**{name: getattr(options, name) for name in allow.also}, **room.values}
+        check = partial(allow.function, client, event, value, **values)
+        await self._allow(f"room {room.name!r}", client, Call("publish", room.name, event, value), check)
+
+    async def around(self, client: Session, call: Call, function: Callable[[], Awaitable[None]]) -> None:
+        """Do something for a client that no function of the application does, behind the middlewares. Raises Refuse."""
+        if self._middlewares:
+            await self._allow(f"{call.kind} in {call.name!r}", client, call, function)
+        else:
+            await function()
 
     def is_concurrent(self, event: str) -> bool:
         """Tell whether the next frame need not wait for this event's handler."""
@@ -103,10 +124,10 @@ class Checks:
         handler = self._handlers.get(event)
         if handler is None:
             raise Refuse(ErrorCode.UNKNOWN_EVENT, f"there is no handler for {event!r}")
+        await self._pass(client, handler.gate)
         payload = handler.payload.read(data)
         call = Call("send", event, event, payload)
-        run = partial(handler.function, client, payload)
-        return await self._run(f"the handler of {event!r}", client, call, run, handler.gate)
+        return await self._run(f"the handler of {event!r}", client, call, partial(handler.function, client, payload))
 
     async def disconnected(self, client: Session, reason: str) -> None:
         """Run the disconnect callbacks; what one raises is logged and keeps none of the others."""
@@ -123,18 +144,28 @@ class Checks:
         logger.error("%s failed (reference %s)", what, reference, exc_info=error)
         return Refuse(ErrorCode.FAILED, f"{what} failed (reference {reference})")
 
-    async def _run(
-        self,
-        what: str,
-        client: Session,
-        call: Call,
-        function: Callable[[], Awaitable[Any]],
-        gate: Callable[..., Any] | None,
-    ) -> Any:
-        """Run one of the application's functions behind its namespace's check and all middlewares."""
+    async def _pass(self, client: Session, gate: Callable[..., Any] | None) -> None:
+        """Run the connect check of a namespace unless the session has passed it. Raises Refuse."""
         if gate is not None and gate not in client.gates:
             _must_not_be_false(await self._call("the namespace's connect check", self._gates[gate], client))
             client.gates |= {gate}
+
+    async def _allow(self, what: str, client: Session, call: Call, function: Callable[[], Awaitable[Any]]) -> None:
+        """Run a check behind all middlewares. Raises Refuse where it says no, whatever they make of that, and where one
+        of them did not proceed to it.
+        """
+        allowed = False
+
+        async def check() -> None:
+            nonlocal allowed
+            _must_not_be_false(await function())
+            allowed = True
+
+        _must_not_be_false(await self._run(what, client, call, check))
+        _must_not_be_false(allowed)
+
+    async def _run(self, what: str, client: Session, call: Call, function: Callable[[], Awaitable[Any]]) -> Any:
+        """Run a function behind all middlewares."""
         for middleware in reversed(self._middlewares):
             function = partial(middleware, client, call, function)
         return await self._call(what, function)
@@ -172,6 +203,18 @@ def _gates(declarations: Declarations) -> set[Callable[..., Any]]:
 
 def _is_code(code: str) -> bool:
     return 0 < len(code) <= _MAX_CODE and code.isascii() and code.replace("_", "a").isalnum() and code == code.lower()
+
+
+def _also_wanted(on_publish: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(on_publish).parameters) & {"key", "deleted"}
+
+
+def _payload(declared: HandlerDeclaration) -> Payload:
+    type_ = declared.payload_type()
+    try:
+        return Payload(type_)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"the handler of {declared.event!r}: {error}") from error
 
 
 def _must_not_be_false(allowed: Any) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any, Literal, TypeVar, get_type_hints
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 from msgspec import structs
 
 from multitransport.core.log import Retention
 from multitransport.errors import ConfigurationError
+from multitransport.node.session import Session
 
 __all__ = ["Call", "Declarations", "HandlerDeclaration", "Namespace", "RoomDeclaration"]
 
@@ -18,12 +19,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Call(msgspec.Struct, frozen=True):
-    """What a middleware is told of what it runs around. ``name`` is the event of a send, else the room."""
+    """What a middleware is told of what it runs around.
 
-    kind: Literal["send", "join", "publish"]
+    ``name`` is the event of a send, else the room. ``data`` is what a send or publish brings, or the meta of presence.
+    """
+
+    kind: Literal["send", "join", "publish", "presence", "leave"]
     name: str
     event: str | None = None
     data: Any = None
+
+
+M = TypeVar("M", bound=Callable[[Session, Call, Callable[[], Awaitable[Any]]], Awaitable[Any]])
+
+Mode = Literal["log", "state"]
+Slow = Literal["skip", "conflate", "disconnect"]
 
 
 class RoomDeclaration(msgspec.Struct, frozen=True):
@@ -73,29 +83,38 @@ class Declarations:
         self.rooms: list[RoomDeclaration] = []
         self.handlers: dict[str, HandlerDeclaration] = {}
         self.middlewares: list[Callable[..., Any]] = []
+        self._namespaces: set[str] = set()
 
-    def middleware(self, function: F) -> F:
-        """Declare what runs around each join, publish and handler, in the order of declaration.
+    def middleware(self, function: M) -> M:
+        """Declare what runs around each handler, check of a join or publish, change of presence and leave that clients
+        ask for, the first declared outermost.
 
-        It is ``(client, call, proceed)``: ``call`` is a Call, ``await proceed()`` goes on and returns what comes of it.
-        It may refuse as a check does.
+        It is ``async def (client, call, proceed)``: ``call`` is a Call, ``await proceed()`` goes on and returns what
+        comes of it. It may refuse as a check does. One that does not proceed answers a send itself, and refuses
+        everything else.
         """
+        self._may_declare()
+        is_async = inspect.iscoroutinefunction(function)
+        if not is_async:
+            raise ConfigurationError(f"a middleware is an async def, which {_name(function)} is not")
         self.middlewares.append(function)
         return function
 
     def register(self, namespace: Namespace) -> None:
-        """Take in what a namespace declares, under its name."""
-        name, gate = namespace.name, namespace.connect_check
-        if namespace.transport_hook or namespace.disconnect_callbacks or namespace.middlewares:
-            raise ConfigurationError(
-                f"declare transports, on_disconnect and middleware on the extension, not on {name!r}"
-            )
-        self.rooms += [structs.replace(room, rule=f"{name}/{room.rule}", gate=gate) for room in namespace.rooms]
-        for handler in namespace.handlers.values():
-            event = f"{name}/{handler.event}"
-            if event in self.handlers:
-                raise ConfigurationError(f"the event {event!r} has a handler already")
-            self.handlers[event] = structs.replace(handler, event=event, gate=gate)
+        """Take in what a namespace declares, under its name. What it would declare later is refused.
+
+        Raises ConfigurationError where its name, or one of its rooms or events, is taken.
+        """
+        if namespace.name in self._namespaces:
+            raise ConfigurationError(f"a namespace {namespace.name!r} is registered already")
+        rooms, handlers = namespace.declared()
+        for room in rooms:
+            self._must_be_free(room.rule)
+        for handler in handlers:
+            self._must_have_no_handler(handler.event)
+        self._namespaces.add(namespace.name)
+        self.rooms += rooms
+        self.handlers.update({handler.event: handler for handler in handlers})
 
     def on_connect(self, function: F) -> F:
         """Declare the connect check: ``(client)`` or ``(client, auth)``, run in a request context.
@@ -104,6 +123,7 @@ class Declarations:
         ``return False``. It runs for each new session and again whenever a session is resumed; ``client.resumed`` tells
         which. Changes it makes to ``quart.session`` are not saved: there is no response to save them with.
         """
+        self._may_declare()
         if self.connect_check is not None:
             raise ConfigurationError("there is a connect check already")
         self.connect_check = function
@@ -111,11 +131,13 @@ class Declarations:
 
     def on_disconnect(self, function: F) -> F:
         """Declare a callback ``(client, reason)`` for a session's end; it runs in an application context."""
+        self._may_declare()
         self.disconnect_callbacks.append(function)
         return function
 
     def transports(self, function: F) -> F:
         """Declare the hook ``(client, transport) -> bool`` that may keep a client from a transport."""
+        self._may_declare()
         if self.transport_hook is not None:
             raise ConfigurationError("there is a transport hook already")
         self.transport_hook = function
@@ -129,9 +151,9 @@ class Declarations:
         retention_count: int = 1000,
         retention_seconds: float = 300.0,
         retention_bytes: int = 1 << 20,
-        mode: Literal["log", "state"] = "log",
+        mode: Mode = "log",
         max_keys: int = 1000,
-        slow: Literal["skip", "conflate", "disconnect"] | None = None,
+        slow: Slow | None = None,
         presence: bool = False,
         on_publish: Callable[..., Any] | None = None,
     ) -> Callable[[F], F]:
@@ -141,17 +163,18 @@ class Declarations:
         ``history`` is how many publications a newcomer gets, ``retention_*`` what a returning reader can get.
         ``on_publish(client, event, data, **values)`` allows clients to publish to the room; it may refuse.
 
-        With ``mode="state"`` the room keeps the newest publication of each of at most ``max_keys`` keys instead.
+        With ``mode="state"`` the room keeps the newest publication of each of at most ``max_keys`` keys instead, and an
+        ``on_publish`` with a parameter ``key`` or ``deleted`` is told which key it is, and whether that is to end.
         ``slow`` is what becomes of a reader that falls behind: ``skip`` moves it on and tells it how much it lost,
         ``disconnect`` disconnects it, ``conflate``, which is how state rooms are, gives it the newest value of each
         key. ``presence`` lets those in the room see who else is.
         """
-        if (slow == "conflate") > (mode == "state") or (slow == "skip") > (mode == "log"):
-            raise ConfigurationError(f"room {rule!r}: {slow!r} is not for rooms of mode {mode!r}")
-        if history > retention_count:
-            raise ConfigurationError(
-                f"room {rule!r}: history {history} is more than retention_count {retention_count} keeps"
-            )
+        self._may_declare()
+        self._must_be_free(rule)
+        kept = {"retention_count": retention_count, "retention_seconds": retention_seconds}
+        kept |= {"retention_bytes": retention_bytes, "max_keys": max_keys}
+        if fault := _room_fault(mode, slow, history, kept):
+            raise ConfigurationError(f"room {rule!r}: {fault}")
         retention = Retention(
             count=retention_count,
             seconds=retention_seconds,
@@ -174,8 +197,8 @@ class Declarations:
         The annotation of ``data`` (a msgspec Struct, dataclass, TypedDict or any type msgspec knows) is checked
         before it runs.
         """
-        if event in self.handlers:
-            raise ConfigurationError(f"the event {event!r} has a handler already")
+        self._may_declare()
+        self._must_have_no_handler(event)
 
         def declare(function: F) -> F:
             self.handlers[event] = HandlerDeclaration(event, function, concurrent)
@@ -183,14 +206,74 @@ class Declarations:
 
         return declare
 
+    def _may_declare(self) -> None:
+        """Raise ConfigurationError where nobody would take notice of a declaration any more."""
+
+    def _must_be_free(self, rule: str) -> None:
+        if any(room.rule == rule for room in self.rooms):
+            raise ConfigurationError(f"the room {rule!r} is declared already")
+
+    def _must_have_no_handler(self, event: str) -> None:
+        if event in self.handlers:
+            raise ConfigurationError(f"the event {event!r} has a handler already")
+
 
 class Namespace(Declarations):
     """A group of rooms and handlers with a connect check of its own, to be registered under its name.
 
     ``Namespace("chat")``: the event ``say`` is ``chat/say``, the room ``<id>`` is ``chat/<id>``. The connect check,
-    ``(client)``, runs before a session's first use of the namespace.
+    ``(client)``, runs before a session's first use of the namespace, and again once it has been resumed.
     """
 
     def __init__(self, name: str) -> None:
         super().__init__()
+        if not name or name != name.strip("/") or set(name) & set("<>@"):
+            raise ConfigurationError(f"a namespace has a name such as 'chat' or 'chat/admin', not {name!r}")
         self.name = name
+        self._registered = False
+
+    def register(self, namespace: Namespace) -> None:
+        """Refuse: namespaces do not nest, though one may be named ``chat/admin``. Raises ConfigurationError."""
+        raise ConfigurationError(f"register {namespace.name!r} on the extension, not on {self.name!r}")
+
+    def declared(self) -> tuple[list[RoomDeclaration], list[HandlerDeclaration]]:
+        """Return its rooms and handlers under their full names; it takes no more. Raises ConfigurationError."""
+        name, gate = self.name, self.connect_check
+        if self.transport_hook or self.disconnect_callbacks or self.middlewares:
+            raise ConfigurationError(
+                f"declare transports, on_disconnect and middleware on the extension, not on {name!r}"
+            )
+        if gate is not None and len(inspect.signature(gate).parameters) != 1:
+            raise ConfigurationError(
+                f"the connect check of a namespace must take (client), which {_name(gate)} does not"
+            )
+        self._registered = True
+        rooms = [structs.replace(room, rule=f"{name}/{room.rule}", gate=gate) for room in self.rooms]
+        handlers = [structs.replace(each, event=f"{name}/{each.event}", gate=gate) for each in self.handlers.values()]
+        return rooms, handlers
+
+    def _may_declare(self) -> None:
+        if self._registered:
+            raise ConfigurationError(f"declare it before {self.name!r} is registered")
+
+
+def _room_fault(mode: Mode, slow: Slow | None, history: int, kept: dict[str, float]) -> str | None:
+    """Say what is wrong with a room's declaration."""
+    if mode not in get_args(Mode):
+        return f"mode is 'log' or 'state', not {mode!r}"
+    if slow is not None and slow not in get_args(Slow):
+        return f"slow is 'skip', 'conflate' or 'disconnect', not {slow!r}"
+    if slow == ("skip" if mode == "state" else "conflate"):
+        return f"{slow!r} is not for rooms of mode {mode!r}"
+    for name, value in kept.items():
+        if not value > 0:
+            return f"{name} must be above 0, not {value}"
+    if mode == "state" and history:
+        return "a state room has no history: a newcomer gets the current value of each key"
+    if not 0 <= history <= kept["retention_count"]:
+        return f"history {history} is not between 0 and the {kept['retention_count']} of retention_count"
+    return None
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return getattr(function, "__name__", repr(function))

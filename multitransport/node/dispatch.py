@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,6 +16,7 @@ from multitransport.core.publication import Draft
 from multitransport.core.session import State
 from multitransport.errors import BrokerUnavailable, Refuse, RoomFull
 from multitransport.node.checks import Checks
+from multitransport.node.declarations import Call
 from multitransport.node.hub import Hub
 from multitransport.node.payload import decode_json
 from multitransport.node.presence import Presence
@@ -213,7 +215,7 @@ class Dispatch:
 
     async def take_in(self, client: Session, name: str) -> None:
         """Join a session to a room by the server's will, if it is not in it. Raises Refuse."""
-        if name in client.record.rooms:
+        if name in client.record.rooms or client.state is State.ENDED:
             return
         if name.startswith((SESSION_INBOX, USER_INBOX)):
             entries = [await self._entry(client, name, None, JoinOptions(), 0)]
@@ -249,22 +251,20 @@ class Dispatch:
     async def _leave(self, client: Session, name: str, seq: int) -> bytes:
         if name not in client.record.rooms or name.startswith("@"):
             raise Refuse(ErrorCode.NOT_JOINED, f"the session is not in {name!r}")
-        await self._forget(client, name)
+        await self._checks.around(client, Call("leave", name), partial(self._forget, client, name))
         return encode(("left", seq, name))
 
     async def _forget(self, client: Session, name: str) -> None:
-        await self._presence.exit(client, name)
         for room in (name, f"{PRESENCE}{name}"):
             if client.attachment is not None:
                 self._hub.leave(client.attachment.reader, room)
             await self._store.leave(client.session_id, room)
+        await self._presence.leave(client, name)
 
     async def _show(self, client: Session, frame: ShowPresence) -> None:
-        if f"{PRESENCE}{frame.room}" not in client.record.rooms:
-            raise Refuse(ErrorCode.NOT_JOINED, f"the session is not in {frame.room!r}, or it has no presence")
-        if len(bytes(frame.meta)) > self._settings.max_meta_bytes:
-            raise Refuse(ErrorCode.INVALID, f"the meta is over {self._settings.max_meta_bytes} bytes")
-        await self._presence.change(client, frame.room, decode_json(frame.meta))
+        meta = decode_json(frame.meta)
+        change = partial(self._presence.change, client, frame.room, meta)
+        await self._checks.around(client, Call("presence", frame.room, data=meta), change)
 
     async def _publish(self, client: Session, frame: Publish) -> None:
         room = self._rooms.resolve(frame.room)
@@ -272,11 +272,14 @@ class Dispatch:
             raise Refuse(ErrorCode.NOT_JOINED, f"join {frame.room!r} before publishing to it")
         if (room.declaration.retention.keys > 0) != (frame.options.key is not None):
             raise Refuse(ErrorCode.INVALID, "a publication has a key in a state room, and only there")
-        await self._checks.publish(client, room, frame.event, frame.data)
+        if frame.options.deleted and frame.options.key is None:
+            raise Refuse(ErrorCode.INVALID, "what is deleted is a key of a state room")
+        data = Raw(b"null") if frame.options.deleted else frame.data
+        await self._checks.publish(client, room, frame.event, data, frame.options)
         draft = Draft(
             frame.event,
-            bytes(frame.data),
-            not isinstance(frame.data, Raw),
+            bytes(data),
+            not isinstance(data, Raw),
             key=frame.options.key,
             deleted=frame.options.deleted,
             source=client.session_id,

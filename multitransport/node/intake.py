@@ -148,7 +148,7 @@ class Intake:
                 answer = request_error(frame.code, frame.message)
             else:
                 answer = read_data(frame.data)
-            if not self._verbs.answered(client, frame.id, answer):
+            if not self._verbs.asks.answered(client, frame.id, answer):
                 raise Refuse(ErrorCode.UNKNOWN_ASK, "nothing with this id is asked of this session")
         except Refuse as refuse:
             return encode(("error", frame.seq, refuse.code, refuse.message))

@@ -26,7 +26,7 @@ from multitransport.node.hub import Hub
 from multitransport.node.intake import Intake
 from multitransport.node.presence import Presence
 from multitransport.node.request import Request
-from multitransport.node.rooms import PRESENCE, SESSION_INBOX, RoomTable
+from multitransport.node.rooms import PRESENCE, SESSION_INBOX, USER_INBOX, RoomTable
 from multitransport.node.session import Session
 from multitransport.node.sessions import Sessions
 from multitransport.node.settings import Settings
@@ -46,6 +46,8 @@ __all__ = ["Node"]
 
 logger = logging.getLogger("multitransport")
 
+_random = SystemRandom()
+
 _SWEEP_EVERY = 30
 """Rooms are swept once in so many looks for expired sessions."""
 
@@ -62,7 +64,6 @@ class Node:
         self.draining = False
         self._attachments: dict[Attachment, Session] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._random = SystemRandom()
         self._drained: asyncio.Task[None] | None = None
         self._all_gone: asyncio.Event | None = None
         shortest = min(settings.ping_seconds, settings.grace_seconds, settings.stalled_seconds, settings.hello_seconds)
@@ -78,7 +79,7 @@ class Node:
         self.hub = Hub(broker, loop)
         self.rooms = RoomTable(declarations.rooms)
         self.checks = Checks(declarations, host, partial(secrets.token_hex, 4))
-        self.presence = Presence(MemoryPresenceStore(), self.hub, self.rooms)
+        self.presence = Presence(MemoryPresenceStore(), self.hub, self.rooms, settings.max_meta_bytes)
         self._dispatch = Dispatch(self.checks, self.rooms, self.hub, self._store, self.presence, settings, self.end)
         self.verbs = ServerVerbs(
             sessions=self.sessions,
@@ -87,7 +88,7 @@ class Node:
             dispatch=self._dispatch,
             presence=self.presence,
             end=self.end,
-            new_id=partial(secrets.token_urlsafe, 12),
+            max_asks=settings.max_asks,
         )
         self.admission = Admission(
             settings=settings,
@@ -163,7 +164,7 @@ class Node:
 
     def going_away(self) -> Close:
         """Return the word for a client of a node that stops, with a time of its own to come back."""
-        retry = self._random.uniform(0, self.settings.retry_seconds)
+        retry = _random.uniform(0, self.settings.retry_seconds)
         return Close(CloseCode.GOING_AWAY, "this server is stopping", retry_after_seconds=retry)
 
     async def admit(self, hello: HelloOptions, request: Request, transport: str) -> Attachment:
@@ -237,7 +238,7 @@ class Node:
         }
         for task in under_way:
             task.cancel()
-        self.verbs.gone(client)
+        self.verbs.asks.gone(client)
         self.own(self._farewell(client, reason, under_way))
 
     def own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -248,12 +249,14 @@ class Node:
         return task
 
     async def _farewell(self, client: Session, reason: str, under_way: set[asyncio.Task[None]]) -> None:
-        await self.presence.exit_all(client)
+        await self.presence.leave_all(client)
         if under_way:
             # Handlers are over before the callbacks say that their session is, unless they will not be cancelled.
             await asyncio.wait(under_way, timeout=self.settings.close_seconds)
         await self._store.remove(client.session_id)
         await self.hub.forget(f"{SESSION_INBOX}{client.session_id}")
+        if client.user_id is not None and not self.sessions.of_user(client.user_id):
+            await self.hub.forget(f"{USER_INBOX}{client.user_id}")
         await self.checks.disconnected(client, reason)
 
     async def _look_after(self) -> None:
@@ -284,7 +287,7 @@ class Node:
         if self._loop.time() < client.away_since + self.settings.presence_seconds:
             self._miss(client, client.away_since)  # it has been back meanwhile
         else:
-            self.own(self.presence.exit_all(client))
+            self.own(self.presence.absent(client))
 
     def _tick(self, attachment: Attachment) -> None:
         if attachment.closing is not None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from msgspec import Raw
+from msgspec.inspect import CustomType, type_info
 
-from multitransport.errors import Refuse
+from multitransport.errors import ConfigurationError, Refuse
 from multitransport.protocol.codes import ErrorCode
 
 __all__ = ["Payload", "decode_json", "read_data"]
@@ -16,18 +18,33 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 class Payload:
-    """Reads data as one type: any that msgspec knows, or a pydantic model. Bytes are themselves."""
+    """Reads data as one type: any that msgspec knows, or one with pydantic models in it. Bytes are themselves."""
 
     __slots__ = ("_decode", "_type")
 
     def __init__(self, type_: Any) -> None:
+        """Raises ConfigurationError for a type that nobody can read."""
         self._type = type_
-        self._decode = type_.model_validate_json if _is_model(type_) else msgspec.json.Decoder(type_).decode
+        self._decode: Callable[[Raw | bytes], Any]
+        if _is_model(type_):
+            self._decode = lambda data: type_.model_validate_json(bytes(data))
+            return
+        try:
+            self._decode = msgspec.json.Decoder(type_, dec_hook=_read_inner).decode
+            unknown = isinstance(type_info(type_), CustomType)
+        except TypeError as error:
+            raise ConfigurationError(str(error)) from error
+        if unknown:
+            raise ConfigurationError(f"{type_!r} is no type that data can be read as")
 
     def read(self, data: Raw | bytes) -> Any:
         """Return the data as the type. Raises Refuse ``invalid``, which names the field."""
         try:
-            return self._decode(bytes(data)) if isinstance(data, Raw) else msgspec.convert(data, self._type)
+            if isinstance(data, Raw):
+                return self._decode(data)
+            if _is_model(self._type):
+                raise Refuse(ErrorCode.INVALID, "Expected `object`, got `bytes`")
+            return msgspec.convert(data, self._type)
         except _UNREADABLE as error:
             raise Refuse(ErrorCode.INVALID, str(error)) from None
         except ValueError as error:
@@ -52,9 +69,24 @@ def _is_model(type_: Any) -> bool:
     return isinstance(type_, type) and hasattr(type_, "model_validate_json")
 
 
+def _read_inner(type_: Any, value: Any) -> Any:
+    """Read a model within another type; msgspec adds where that is to what a ValueError says."""
+    if not _is_model(type_):
+        raise NotImplementedError(f"{type_!r} is no type that data can be read as")
+    try:
+        # As JSON again: pydantic reads that by other rules than values of Python.
+        return type_.model_validate_json(msgspec.json.encode(value))
+    except ValueError as error:
+        raise ValueError(_fields(error)) from None
+
+
 def _fields(error: ValueError) -> str:
     """Name the wrong fields as msgspec does; pydantic's own text also links to its site."""
     errors = getattr(error, "errors", None)
     if errors is None:
         return str(error)
-    return "; ".join(f"{each['msg']} - at `$.{'.'.join(map(str, each['loc']))}`" for each in errors())
+    return "; ".join(f"{each['msg']} - at `${''.join(map(_step, each['loc']))}`" for each in errors())
+
+
+def _step(part: int | str) -> str:
+    return f"[{part}]" if isinstance(part, int) else f".{part}"

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from werkzeug.datastructures import Headers
 
+from multitransport.brokers.base import Meta
 from multitransport.core.session import SessionRecord, State
 from multitransport.node.attachment import Attachment
 from multitransport.node.request import Request
@@ -66,6 +67,7 @@ class Session:
         "record",
         "resumed",
         "settled",
+        "shown",
         "state",
         "tasks",
         "told_at",
@@ -93,7 +95,9 @@ class Session:
         self.gates: frozenset[Callable[..., Any]] = frozenset()
         """Connect checks of namespaces it has passed."""
         self.metas: Mapping[str, Any] = _NOTHING
-        """What others see of it, by room."""
+        """What it says of itself, by room."""
+        self.shown: Mapping[str, Meta] = _NOTHING
+        """What others were told of it, by room."""
         self.told_at: Mapping[str, float] = _NOTHING
         """While it is detached, when it was told last in rooms that it wants to hear of only so often."""
         self._data: dict[str, Any] | None = None
@@ -105,6 +109,7 @@ class Session:
         """Take over what the connect check made of the request that resumes it."""
         self.http = candidate.http
         self.credential = candidate.credential
+        self.gates = candidate.gates
         self.resumed = True
         self._data = candidate._data
 
@@ -122,6 +127,8 @@ class Session:
     def user_id(self, user_id: str | None) -> None:
         if self.settled:
             raise AttributeError("user_id can only be set in the connect check")
+        if user_id is not None and not isinstance(user_id, str):
+            raise TypeError(f"user_id is a string, not {user_id!r}; say str(…)")
         self.record.user_id = user_id
 
     @property

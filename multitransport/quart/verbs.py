@@ -8,10 +8,11 @@ from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 from multitransport.brokers.base import Member
 from multitransport.errors import BrokerUnavailable, MultiTransportError
+from multitransport.node.asks import Answers
 from multitransport.node.declarations import Declarations
 from multitransport.node.rooms import SESSION_INBOX, USER_INBOX
 from multitransport.node.session import Session
-from multitransport.node.verbs import Answers, RoomPage, draft_of
+from multitransport.node.verbs import RoomPage, draft_of
 from multitransport.protocol.codes import CloseCode
 from multitransport.protocol.position import Position
 from multitransport.quart.serving import Running
@@ -76,7 +77,8 @@ class Verbs(Declarations):
         ends it. ``exclude`` is a session that is not sent it. ``volatile`` is kept by nobody: it has no position, and
         who does not keep up misses it. A repeated ``id`` is the publication it repeats, as long as the room keeps that.
 
-        Raises Refuse where no such room is declared, RoomFull, BrokerUnavailable; TypeError for data JSON cannot say.
+        Raises, having published nothing, Refuse where no such room is declared, TypeError for data JSON cannot say and
+        ValueError for a key that is missing or too much; RoomFull, BrokerUnavailable.
         """
         rooms = [room] if isinstance(room, str) else room
         exclude = options.get("exclude")
@@ -88,8 +90,7 @@ class Verbs(Declarations):
             exclude=exclude.session_id if isinstance(exclude, Session) else exclude,
             id=options.get("id"),
         )
-        verbs = self._running().node.verbs
-        positions = [await self._here(verbs.publish(name, draft, volatile=volatile)) for name in rooms]
+        positions = await self._here(self._running().node.verbs.publish_all(rooms, draft, volatile=volatile))
         return positions[0] if isinstance(room, str) else positions
 
     def publish_from_thread(
@@ -116,7 +117,10 @@ class Verbs(Declarations):
         await self._here(self._running().node.verbs.join(room, user, session))
 
     async def leave(self, room: str, *, user: str | None = None, session: str | None = None) -> None:
-        """Take a user's sessions, or one session, out of a room; their clients do not join it again by themselves."""
+        """Take a user's sessions, or one session, out of a room; their clients do not join it again by themselves.
+
+        Raises Refuse where no such room is declared.
+        """
         await self._here(self._running().node.verbs.leave(room, user, session))
 
     async def disconnect(
@@ -128,11 +132,17 @@ class Verbs(Declarations):
         await self._here(self._running().node.verbs.disconnect(user, session, code, reason))
 
     async def request_all(self, room: str, event: str, data: Any = None, *, timeout: float = 10.0) -> Answers:
-        """Ask every session that is in the room now; return the answers that came in time, and who gave none."""
+        """Ask every session that is in the room now; return the answers that came in time, and who gave none.
+
+        Raises Refuse where no such room is declared, BrokerUnavailable.
+        """
         return await self._here(self._running().node.verbs.request_all(room, event, data, timeout))
 
     async def members(self, room: str) -> list[Member]:
-        """Return who is in a room with presence."""
+        """Return who is in a room with presence: a user with a meta for each session, or an anonymous session.
+
+        Raises Refuse where no such room is declared, ValueError where it has no presence.
+        """
         return await self._here(self._running().node.verbs.members(room))
 
     async def read(self, room: str, history: int | None = None) -> RoomPage:

@@ -23,6 +23,7 @@ PUBLIC = {
         "Namespace",
         "OutcomeUnknown",
         "Position",
+        "Published",
         "QueueFull",
         "Refuse",
         "Refused",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import Browser, Page
 
+from multitransport.testing.proxy import FaultProxy
 from multitransport.testing.waiting import eventually
 from tests.e2e.visitors import until, visitor
 
@@ -72,6 +73,24 @@ async def test_two_people_see_one_market(browser: Browser, examples: str) -> Non
             return bool(await one.evaluate(prices) == await two.evaluate(prices))
 
         await eventually(same)
+
+
+async def test_a_phone_on_a_thin_line_asks_for_less_and_keeps_up(browser: Browser, examples: str) -> None:
+    newest = "Math.max(...[...ticker.{}.room.state.values()].map(({{ data }}) => data[2]))"
+    async with (
+        FaultProxy(examples) as line,
+        visitor(browser, f"{examples}/ticker/") as fast,
+        visitor(browser, f"{line.url}/ticker/") as thin,
+    ):
+        line.bytes_per_second = 100_000
+
+        async def keeps_up() -> bool:
+            market = await fast.evaluate(newest.format("fast"))
+            desktop, phone = [await thin.evaluate(newest.format(view)) for view in ("fast", "slow")]
+            # The desktop view beside it wants three times what the line carries, and costs nobody else anything.
+            return bool(desktop < phone and phone > market - 10_000)
+
+        await eventually(keeps_up, 30)
 
 
 async def test_the_tiles_are_drawn(browser: Browser, examples: str) -> None:

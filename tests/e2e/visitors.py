@@ -61,3 +61,21 @@ async def until(page: Page, condition: str, within_seconds: float = 10.0) -> Non
         await eventually(met, within_seconds)
     except AssertionError:
         raise AssertionError(f"never true within {within_seconds:g} s: {condition}") from None
+
+
+async def shows(page: Page, selector: str, *wanted: str) -> None:
+    """Wait until the texts of all elements that match are these."""
+
+    async def met() -> bool:
+        return await texts(page, selector) == list(wanted)
+
+    try:
+        await eventually(met, 20)
+    except AssertionError:
+        raise AssertionError(f"{selector} never showed {wanted} but {await texts(page, selector)}") from None
+
+
+async def say(page: Page, text: str) -> None:
+    """Say something in the chat."""
+    await page.fill("#text", text)
+    await page.press("#text", "Enter")

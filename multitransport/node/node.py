@@ -218,12 +218,17 @@ class Node:
     async def _receive(
         self, client: Session, attach: int, frames: list[ClientFrame | Malformed], *, alive: bool
     ) -> None:
-        if any(_is_hello(frame) for frame in frames):
-            raise Close(CloseCode.BAD_PROTOCOL, "hello a second time")
+        acks: list[Ack] = []
+        seqs: list[int] = []
         for frame in frames:
+            if _is_hello(frame):
+                raise Close(CloseCode.BAD_PROTOCOL, "hello a second time")
             if isinstance(frame, Ack):
-                await self._store.acknowledge(client.session_id, frame.through)
-        seqs = [numbered for frame in frames if (numbered := getattr(frame, "seq", None)) is not None]
+                acks.append(frame)
+            elif (numbered := getattr(frame, "seq", None)) is not None:
+                seqs.append(numbered)
+        for ack in acks:
+            await self._store.acknowledge(client.session_id, ack.through)
         before = 0
         if seqs:
             try:

@@ -42,24 +42,20 @@ class Recovery(NamedTuple):
 
 
 class Slice:
-    """Consecutive publications, as every reader at the same place gets them. ``encoded`` caches a transport's form of
-    it.
+    """Consecutive publications, up to the offset ``last``, as every reader at the same place gets them. ``encoded``
+    caches a transport's form of it.
     """
 
-    __slots__ = ("_event", "_text", "encoded", "frames", "publications", "size")
+    __slots__ = ("_event", "_text", "encoded", "frames", "last", "publications", "size")
 
     def __init__(self, publications: list[Publication]) -> None:
         self.publications = publications
+        self.last = publications[-1].offset
         self.frames = b"\n".join([publication.frame for publication in publications])
         self.size = len(self.frames)
         self.encoded: dict[str, Any] = {}
         self._text: str | None = None
         self._event: bytes | None = None
-
-    @property
-    def last(self) -> int:
-        """The offset of the last publication."""
-        return self.publications[-1].offset
 
     @property
     def text(self) -> str:

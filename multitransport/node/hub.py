@@ -52,14 +52,14 @@ class Hub:
     def join(self, reader: Reader, log: Log, offset: int) -> None:
         """Let the reader read the log after the offset."""
         self.leave(reader, log.room)
-        self._feed(log).cursors.add(reader.add(log, offset))
+        self._feed(log).cursors[reader.add(log, offset)] = None
 
     def leave(self, reader: Reader, room: str) -> None:
         """Take the reader out of a room."""
         cursor = reader.remove(room)
         feed = self._feeds.get(room)
         if cursor is not None and feed is not None:
-            feed.cursors.discard(cursor)
+            feed.cursors.pop(cursor, None)
 
     async def sweep(self) -> None:
         """Let go of rooms without readers, and of what no retention keeps."""

@@ -28,6 +28,8 @@ class Inbox(msgspec.Struct):
     processed: int = 0
     acked: int = 0
     outcomes: dict[int, Frame] = msgspec.field(default_factory=dict)
+    kept_bytes: int = 0
+    """The size of ``outcomes``, counted along: a client that acknowledges rarely has a window of them."""
     unkept: set[int] | None = None
     """Whose outcome was too large to keep: it was told once, if anybody was there to hear it."""
     early: set[int] | None = None
@@ -56,9 +58,10 @@ class Inbox(msgspec.Struct):
     def commit(self, seq: int, outcome: Frame | None, max_bytes: int) -> None:
         """Note that a claimed seq is done, and keep its outcome if it has one."""
         if outcome is not None and seq > self.acked:
-            kept = sum(len(text(each)) for each in self.outcomes.values())
-            if kept + len(text(outcome)) <= max_bytes:
+            size = self.kept_bytes - len(text(self.outcomes.get(seq, b""))) + len(text(outcome))
+            if size <= max_bytes:
                 self.outcomes[seq] = outcome
+                self.kept_bytes = size
             else:
                 self.unkept = {seq, *(self.unkept or ())}
         if seq > self.processed + 1:
@@ -93,6 +96,6 @@ class Inbox(msgspec.Struct):
         through = min(through, self.processed)
         while self.acked < through:
             self.acked += 1
-            self.outcomes.pop(self.acked, None)
+            self.kept_bytes -= len(text(self.outcomes.pop(self.acked, b"")))
             if self.unkept:
                 self.unkept.discard(self.acked)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextvars import Context
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from multitransport.core.heartbeat import Heartbeat
 from multitransport.core.publication import Slice
@@ -60,7 +62,7 @@ class Close(Exception):
         return encode(("close", self.code, self.reason, *([options] if options else [])))
 
 
-class Batch(NamedTuple):
+class Batch(msgspec.Struct, frozen=True):
     """What one write carries, in this order. After one with ``close`` comes nothing."""
 
     control: list[Frame]

@@ -7,8 +7,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -77,8 +76,11 @@ class Checks:
             client.user_id = request.test_user
         elif self._connect is not None:
             value = decode_json(auth)
-            async with self._guard("the connect check"), self._host.request_context(request.scope):
-                allowed = await self._connect(client, value)
+            try:
+                async with self._host.request_context(request.scope):
+                    allowed = await self._connect(client, value)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the application may raise anything
+                raise self._told(error, "the connect check") from None
             _must_not_be_false(allowed)
 
     async def transport(self, client: Session, transport: str) -> bool:
@@ -171,23 +173,19 @@ class Checks:
         return await self._call(what, function)
 
     async def _call(self, what: str, function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-        async with self._guard(what), self._host.app_context():
-            return await function(*args)
-
-    @asynccontextmanager
-    async def _guard(self, what: str) -> AsyncGenerator[None]:
-        """Let nothing out of the application's code but Refuse, and the cancellation of this very task."""
         try:
-            yield
-        except asyncio.CancelledError as error:
+            async with self._host.app_context():
+                return await function(*args)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the application may raise anything
+            raise self._told(error, what) from None
+
+    def _told(self, error: Exception | asyncio.CancelledError, what: str) -> Refuse | asyncio.CancelledError:
+        """Return what may come out of the application's code: Refuse, or the cancellation of this very task."""
+        if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()
             if task is not None and task.cancelling():
-                raise
-            raise self.failure(error, what) from None  # of a task that the application waited for
-        except Exception as error:  # noqa: BLE001 - the application may raise anything
-            raise self._refusal(error, what) from None
-
-    def _refusal(self, error: Exception, what: str) -> Refuse:
+                return error
+            return self.failure(error, what)  # of a task that the application waited for
         refuse = error if isinstance(error, Refuse) else self._host.refusal(error)
         if refuse is None:
             return self.failure(error, what)

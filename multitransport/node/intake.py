@@ -65,20 +65,7 @@ class Intake:
         """Take the frames of one message; ``alive``: the client had its welcome when it wrote them. Raises Close,
         having taken none.
         """
-        if any(_is_hello(frame) for frame in frames):
-            raise Close(CloseCode.BAD_PROTOCOL, "hello a second time")
-        for frame in frames:
-            if isinstance(frame, Ack):
-                await self._store.acknowledge(client.session_id, frame.through)
-        seqs = [numbered for frame in frames if (numbered := getattr(frame, "seq", None)) is not None]
-        before = 0
-        if seqs:
-            try:
-                before = await self._store.claim(client.session_id, attach, seqs, self._settings.window)
-            except StaleAttach:
-                raise Close(CloseCode.STALE_ATTACH, "a newer transport carries this session") from None
-            except BrokenSequence as error:
-                raise Close(CloseCode.BAD_PROTOCOL, str(error)) from None
+        before = await self._claim(client, attach, frames)
         # From the claim on nothing here waits until all are submitted, so that messages cannot overtake one another.
         if alive:
             self._heard(client)
@@ -101,6 +88,28 @@ class Intake:
                 if outcome is not None:
                     client.attachment.put(seq, outcome)
                 client.attachment.acknowledge()
+
+    async def _claim(self, client: Session, attach: int, frames: list[ClientFrame | Malformed]) -> int:
+        """Take the acks and claim the seqs of a message, and return up to where they are repeats. Raises Close."""
+        acks: list[Ack] = []
+        seqs: list[int] = []
+        for frame in frames:
+            if _is_hello(frame):
+                raise Close(CloseCode.BAD_PROTOCOL, "hello a second time")
+            if isinstance(frame, Ack):
+                acks.append(frame)
+            elif (numbered := getattr(frame, "seq", None)) is not None:
+                seqs.append(numbered)
+        for ack in acks:
+            await self._store.acknowledge(client.session_id, ack.through)
+        if not seqs:
+            return 0
+        try:
+            return await self._store.claim(client.session_id, attach, seqs, self._settings.window)
+        except StaleAttach:
+            raise Close(CloseCode.STALE_ATTACH, "a newer transport carries this session") from None
+        except BrokenSequence as error:
+            raise Close(CloseCode.BAD_PROTOCOL, str(error)) from None
 
     def _take(self, client: Session, frame: ClientFrame | Malformed) -> None:
         """Take a frame without a seq, which waits for nothing; ``bye`` waits for the frames before it."""

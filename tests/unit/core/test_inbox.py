@@ -114,6 +114,19 @@ def test_an_outcome_of_the_largest_size_is_kept_and_a_larger_one_is_not() -> Non
     assert msgspec.json.decode(text(repeated[2]))[:3] == ["error", 2, "outcome_unknown"]
 
 
+def test_what_is_kept_has_a_bound_and_what_is_acknowledged_makes_room_again() -> None:
+    inbox = Inbox()
+    inbox.claim([1, 2, 3, 4], WINDOW)
+    for seq in (1, 2):
+        inbox.commit(seq, b"x" * (MAX_BYTES // 2), MAX_BYTES)
+    inbox.commit(3, b"x", MAX_BYTES)
+    inbox.acknowledge(1)
+    inbox.commit(4, b"x" * (MAX_BYTES // 2), MAX_BYTES)
+    assert inbox.outcomes.keys() == {2, 4}
+    inbox.acknowledge(4)
+    assert (inbox.outcomes, inbox.kept_bytes) == ({}, 0)
+
+
 def test_what_could_not_be_kept_is_told_on_the_stream_alone() -> None:
     inbox = Inbox()
     inbox.claim([1, 2, 3], WINDOW)

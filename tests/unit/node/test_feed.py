@@ -50,7 +50,7 @@ class Room:
         self.log = Log("r", "e", retention or Retention())
         self.feed = Feed(self.log, simulated_loop())
         for listener in listeners:
-            self.feed.cursors.add(listener.reader.add(self.log, 0))
+            self.feed.cursors[listener.reader.add(self.log, 0)] = None
 
     def publish(self, size: int = 1) -> None:
         self.log.append(Draft("e", b"1" * size), simulated_loop().time())
@@ -134,11 +134,11 @@ async def test_a_reader_that_leaves_during_a_flush_does_no_harm() -> None:
             room.feed.cursors.clear()
 
     leaver = Leaver()
-    room.feed.cursors.add(leaver.reader.add(room.log, 0))
+    room.feed.cursors[leaver.reader.add(room.log, 0)] = None
     room.publish()
     await simulated_loop().settle()
     assert [listener.read for listener in listeners] == [[(0.0, 1)], [(0.0, 1)]]
-    assert room.feed.cursors == set()
+    assert room.feed.cursors == {}
 
 
 # Backpressure

@@ -26,7 +26,7 @@ from multitransport.node.hub import Hub
 from multitransport.node.intake import Intake
 from multitransport.node.presence import Presence
 from multitransport.node.request import Request
-from multitransport.node.rooms import PRESENCE, SESSION_INBOX, USER_INBOX, RoomTable
+from multitransport.node.rooms import SESSION_INBOX, USER_INBOX, RoomTable
 from multitransport.node.session import Session
 from multitransport.node.sessions import Sessions
 from multitransport.node.settings import Settings
@@ -214,7 +214,7 @@ class Node:
                 ends = min(self._loop.time() + self.settings.resume_seconds, attachment.heartbeat.confirm_by)
                 self.own(self._store.detach(client.session_id, attachment.attach, ends))
                 client.away_since = self._loop.time()
-                if not client.missed and any(room.startswith(PRESENCE) for room in client.record.rooms):
+                if not client.missed:
                     self._miss(client, client.away_since)
 
     async def receive(self, attachment: Attachment, frames: list[ClientFrame | Malformed], *, alive: bool) -> None:

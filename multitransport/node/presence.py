@@ -106,8 +106,8 @@ class Presence:
         return await self._store.members(room)
 
     async def _show(self, client: Session, room: str) -> None:
-        meta = Meta(client.session_id, client.transport, client.metas.get(room))
         former = client.shown.get(room)
+        meta = Meta(client.session_id, _carried_by(client, former), client.metas.get(room))
         if meta == former or not _is_there(client, room):
             return
         client.shown = {**client.shown, room: meta}
@@ -157,10 +157,17 @@ def _without(by_room: Mapping[str, T], room: str) -> Mapping[str, T]:
     return {each: value for each, value in by_room.items() if each != room} if room in by_room else by_room
 
 
+def _carried_by(client: Session, former: Meta | None) -> str | None:
+    """Return the transport that carries a session; between two, as between two polls, the one that did."""
+    if client.attachment is None:
+        return ("poll" if client.polling else None) if former is None else former.transport
+    return client.transport
+
+
 def _is_there(client: Session, room: str) -> bool:
-    """Tell whether a session is in a room with presence, and no ghost there."""
-    carried = client.attachment is not None and client.state is State.ATTACHED
-    return carried and f"{PRESENCE}{room}" in client.record.rooms
+    """Tell whether a session is in a room with presence, and neither a ghost there nor away for long."""
+    alive = client.state in (State.ATTACHED, State.DETACHED) and (client.attachment is not None or client.missed)
+    return alive and f"{PRESENCE}{room}" in client.record.rooms
 
 
 def _member_id(client: Session) -> str:

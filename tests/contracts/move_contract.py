@@ -26,13 +26,16 @@ class MoveContract(TransportContract):
             await served.application.rt.join("silent/a", **named)
             joined = await one.rejoined()
             assert joined[:3] == ["joined", None, "silent/a"]
-            assert joined[4] == {"mode": "log", "recovered": True}
+            assert joined[4] == {"mode": "log", "recovered": True, "unasked": True}
             await served.application.publish("silent/a", 1)
             assert await one.publications(1) == [1]
             await one.drop()
             await served.application.publish("silent/a", 2)
-            await one.open()
+            assert (await one.open())["resumed"]
             assert await one.publications(1) == [2]
+            # Once it asks for the room itself, it is there by its own will.
+            await one.say(["join", 1, "silent/a", {"position": one.positions["silent/a"]}])
+            assert (await one.outcome(1))[4] == {"mode": "log", "recovered": True}
             with pytest.raises(Refuse):
                 await served.application.rt.join("nowhere", **named)
 

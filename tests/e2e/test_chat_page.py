@@ -73,7 +73,7 @@ async def test_typing_is_shown_to_others_until_the_line_comes(browser: Browser, 
         await eventually(lambda: _count(ben, "#typing.shown", 0), 3)
 
 
-@pytest.mark.parametrize("transport", ["sse", "poll"])
+@pytest.mark.parametrize("transport", ["websocket", "sse", "poll"])
 async def test_what_is_said_while_offline_arrives_once_later(browser: Browser, examples: str, transport: str) -> None:
     url = f"{examples}/chat/offline-{transport}"
     async with visitor(browser, url, "Ann", errors=True) as ann, visitor(browser, url, "Ben") as ben:

@@ -31,7 +31,7 @@ new PerformanceObserver((list) => list.getEntries().forEach((entry) => (shift +=
 
 
 async def test_the_page_opens_with_the_history_and_goes_on_live(dashboard: Dashboard, browser: Browser) -> None:
-    await dashboard.open(readings=30)
+    await dashboard.open(readings=12)
     before = (await dashboard.state())["last"]
     async with Dashboard(browser, dashboard.url) as newcomer:
         await newcomer.open(readings=10)
@@ -45,7 +45,7 @@ async def test_the_page_opens_with_the_history_and_goes_on_live(dashboard: Dashb
 
 
 async def test_every_chart_draws_lines_and_the_table_is_full(dashboard: Dashboard) -> None:
-    await dashboard.open(readings=20)
+    await dashboard.open(readings=10)
 
     async def drawn() -> bool:
         colours = await dashboard.page.evaluate(DRAWN)
@@ -96,13 +96,13 @@ async def test_cutting_the_line_loses_nothing(dashboard: Dashboard, transport: s
     await dashboard.open()
     await dashboard.page.click(f"[data-use={transport}]")
     before = await dashboard.live(transport)
-    for _ in range(3):
+    for _ in range(2):
         await dashboard.page.click("#cut")
         await dashboard.live(transport)
     state = await dashboard.nothing_lost()
-    assert state["reconnects"] >= before["reconnects"] + 3
+    assert state["reconnects"] >= before["reconnects"] + 2
     assert state["session"] == before["session"]
-    assert sum("very next reading" in line for line in state["journal"]) >= 3
+    assert sum("very next reading" in line for line in state["journal"]) >= 2
 
 
 async def test_who_else_is_looking_is_shown_with_what_carries_them(
@@ -163,7 +163,7 @@ async def test_a_line_the_server_refuses_is_given_back(dashboard: Dashboard) -> 
     assert "x" * 281 not in (await dashboard.state())["lines"]
 
 
-@pytest.mark.parametrize("width", [390, 820, 1440])
+@pytest.mark.parametrize("width", [390, 1440])
 async def test_nothing_sticks_out_and_nothing_moves(browser: Browser, proxy: FaultProxy, width: int) -> None:
     async with Dashboard(browser, proxy.url, viewport={"width": width, "height": 844}) as dashboard:
         await dashboard.page.add_init_script(SHIFTS)

@@ -36,7 +36,7 @@ async def test_the_rate_is_changed_live(browser: Browser, examples: str) -> None
       const { room } = ticker.slow;
       let passes = 0, last = null;
       const began = performance.now();
-      while (performance.now() - began < 2000) {
+      while (performance.now() - began < 1200) {
         if (room.position?.[1] !== last) { passes += 1; last = room.position?.[1]; }
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
@@ -44,12 +44,12 @@ async def test_the_rate_is_changed_live(browser: Browser, examples: str) -> None
     }"""
     async with visitor(browser, f"{examples}/ticker/") as page:
         await until(page, "ticker.slow.room.state.size === 1000")
-        assert await page.evaluate(count) <= 4
+        assert await page.evaluate(count) <= 3
         await page.click("[data-rate='20']")
         assert await page.inner_text("#slow-code") == "room.setMaxRate(20)"
-        await eventually(lambda: _at_least(page, count, 8), 20)
+        await eventually(lambda: _at_least(page, count, 6), 20)
         await page.click("[data-rate='1']")
-        await eventually(lambda: _at_most(page, count, 4), 20)
+        await eventually(lambda: _at_most(page, count, 3), 20)
 
 
 async def _at_least(page: Page, script: str, wanted: int) -> bool:
@@ -82,12 +82,13 @@ async def test_a_phone_on_a_thin_line_asks_for_less_and_keeps_up(browser: Browse
         visitor(browser, f"{examples}/ticker/") as fast,
         visitor(browser, f"{line.url}/ticker/") as thin,
     ):
-        line.bytes_per_second = 100_000
+        # Hypercorn compresses what goes over a WebSocket.
+        line.bytes_per_second = 45_000
 
         async def keeps_up() -> bool:
             market = await fast.evaluate(newest.format("fast"))
             desktop, phone = [await thin.evaluate(newest.format(view)) for view in ("fast", "slow")]
-            # The desktop view beside it wants three times what the line carries, and costs nobody else anything.
+            # The desktop view beside it wants twice what the line carries, and costs nobody else anything.
             return bool(desktop < phone and phone > market - 10_000)
 
         await eventually(keeps_up, 30)

@@ -21,7 +21,8 @@ async def visitor(
     """
     context = await browser.new_context(**options)
     if name:
-        await context.add_init_script(f"localStorage.setItem('name', {name!r})")
+        # A blank page has no storage.
+        await context.add_init_script(f"try {{ localStorage.setItem('name', {name!r}) }} catch {{}}")
     try:
         page = await context.new_page()
         found = note_errors(page)
@@ -53,14 +54,15 @@ async def texts(page: Page, selector: str) -> list[str]:
 
 async def until(page: Page, condition: str, within_seconds: float = 10.0) -> None:
     """Wait until an expression is true in the page, whose policy forbids the `eval` of Playwright's own way to wait."""
-
-    async def met() -> bool:
-        return bool(await page.evaluate(condition))
-
-    try:
-        await eventually(met, within_seconds)
-    except AssertionError:
-        raise AssertionError(f"never true within {within_seconds:g} s: {condition}") from None
+    looked = f"""async (deadlineMs) => {{
+        while (!({condition})) {{
+            if (performance.now() > deadlineMs) return false;
+            await new Promise((resolve) => setTimeout(resolve, 20));
+        }}
+        return true;
+    }}"""
+    deadline = await page.evaluate("performance.now()") + within_seconds * 1000
+    assert await page.evaluate(looked, deadline), f"never true within {within_seconds:g} s: {condition}"
 
 
 async def shows(page: Page, selector: str, *wanted: str) -> None:

@@ -175,6 +175,7 @@ class Admission:
         candidate.credential = request.credential()
         if known is not None and known.credential == candidate.credential and transport == "poll" and known.polling:
             candidate.user_id = known.user_id
+            candidate.gates = known.gates
             return candidate
         try:
             await self._checks.connect(candidate, request, bytes(hello.auth))

@@ -130,6 +130,56 @@ class StateContract(TransportContract):
             await one.open(["join", 1, "state/a"])
             await one.holds("state/a", {"a": b"\x00\xff", "b": b"", "c": None})
 
+    async def test_who_is_excluded_is_spared_until_it_begins_anew(self, transport: str) -> None:
+        async with self.serve() as served, wire(transport, served) as one, wire("websocket", served) as other:
+            await put(served, "state/a", first=1)
+            mine = await one.open(["join", 1, "state/a"])
+            await other.open(["join", 1, "state/a"])
+            await one.holds("state/a", {"first": 1})
+            await one.next("at")
+            await other.holds("state/a", {"first": 1})
+            publish = served.application.rt.publish
+            await publish("state/a", "load", "one's own", key="mine", exclude=mine["session"])
+            await publish("state/a", "load", "for all", key="shared")
+            await other.holds("state/a", {"first": 1, "mine": "one's own", "shared": "for all"})
+            await one.until(lambda: one.positions["state/a"][1] == 3)
+            assert one.values["state/a"] == {"first": 1, "shared": "for all"}
+            await one.say(["leave", 2, "state/a"], ["join", 3, "state/a"])
+            await one.outcome(3)
+            await one.holds("state/a", {"first": 1, "mine": "one's own", "shared": "for all"})
+
+    async def test_a_volatile_publication_leaves_the_state_as_it_is(self, transport: str) -> None:
+        async with self.serve() as served, wire(transport, served) as one:
+            await put(served, "state/a", a=1)
+            await one.open(["join", 1, "state/a"])
+            await one.holds("state/a", {"a": 1})
+            await one.until(lambda: one.positions["state/a"][1] == 1)
+            one.seen.clear()
+            waiting = await one.held("pub")
+            await served.application.rt.publish("state/a", "blink", 5, key="a", volatile=True)
+            assert await waiting == ["pub", "state/a", None, "blink", 5, {"key": "a"}]
+            await one.drop()
+            await one.open()
+            await put(served, "state/a", b=2)
+            await one.holds("state/a", {"a": 1, "b": 2})
+
+    async def test_the_rate_holds_over_a_resume(self, transport: str) -> None:
+        async with self.serve() as served, wire(transport, served) as one:
+            await put(served, "state/a", a=0)
+            await one.open(["join", 1, "state/a", {"max_rate": 0.01}])
+            await one.until(lambda: one.positions.get("state/a", [0, 0])[1] == 1)
+            position = one.positions["state/a"]
+            await one.drop()
+            await put(served, "state/a", a=1)
+            one.positions.clear()
+            asked = {"state/a": {"position": position, "max_rate": 0.01}}
+            assert (await one.open(["send", 2, "echo", 2], rooms=asked))["resumed"]
+            assert await one.outcome(2) == ["reply", 2, 2]
+            assert one.values["state/a"] == {"a": 0}
+            one.positions["state/a"] = position
+            await one.say(["join", 3, "state/a", {"position": position}])
+            await one.holds("state/a", {"a": 1})
+
     async def test_a_client_gets_passes_at_the_rate_it_asks_for(self, transport: str) -> None:
         async with self.serve() as served, wire(transport, served) as one:
             await put(served, "state/a", a=0)

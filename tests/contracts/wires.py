@@ -202,7 +202,7 @@ class Wire(ABC):
         match frame:
             case ["welcome", options]:
                 self.token = options["token"]
-            case ["joined", int(seq), *_] if seq in self.outcomes:
+            case ["joined" | "left", int(seq), *_] if seq in self.outcomes:
                 """A repeat: what followed it was received since."""
             case ["joined", _, room, position, {"mode": "state", "recovered": recovered}]:
                 self.positions[room] = position

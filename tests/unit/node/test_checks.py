@@ -12,12 +12,13 @@ import pytest
 from msgspec import Raw
 
 from multitransport.core.session import SessionRecord
-from multitransport.errors import Refuse
+from multitransport.errors import ConfigurationError, Refuse
 from multitransport.node.checks import Checks
 from multitransport.node.declarations import Declarations
 from multitransport.node.request import Request
 from multitransport.node.rooms import Room, RoomTable
 from multitransport.node.session import Session, Verbs
+from multitransport.protocol.frames import DataOptions
 from tests.bare_host import Abort, BareHost
 
 
@@ -277,6 +278,39 @@ async def test_on_publish_gets_the_event_the_data_and_the_values() -> None:
 
     await published(app, on_publish)
     assert seen == [("line", "text", "1")]
+
+
+async def test_on_publish_is_told_of_the_key_if_it_wants_to_know() -> None:
+    app = App()
+    seen: list[Any] = []
+
+    def with_key(client: Session, event: str, data: Any, key: str) -> None:
+        seen.append(key)
+
+    def with_both(client: Session, event: str, data: Any, *, deleted: bool, key: str | None) -> None:
+        seen.append((key, deleted))
+
+    def of_its_rule(client: Session, event: str, data: Any, key: str) -> None:
+        seen.append(f"{key} of the rule")
+
+    for rule, on_publish in (("one", with_key), ("both", with_both), ("rule/<key>", of_its_rule)):
+        app.declared.room(rule, mode="state", on_publish=on_publish)(answering(None))
+    options = DataOptions(key="mine", deleted=True)
+    for name in ("one", "both", "rule/own"):
+        await app.checks.publish(app.client, app.room(name), "set", Raw(b"null"), options)
+    assert seen == ["mine", ("mine", True), "own of the rule"]
+
+
+async def test_a_handler_of_a_type_that_nobody_can_read_is_told_by_its_event() -> None:
+    app = App()
+
+    async def handler(client: Session, data: App) -> None:
+        """Take what no client can send."""
+
+    handler.__annotations__["data"] = App
+    app.declared.on("odd")(handler)
+    with pytest.raises(ConfigurationError, match=r"'odd'.*App"):
+        _ = app.checks
 
 
 async def test_data_that_cannot_be_decoded_is_not_published() -> None:

@@ -111,3 +111,37 @@ def test_an_annotation_that_is_not_there_at_run_time_is_told() -> None:
 
     with pytest.raises(ConfigurationError, match="Decimal"):
         declared.handlers["e"].payload_type()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"mode": "state", "slow": "skip"}, "'skip' is not for rooms of mode 'state'"),
+        ({"slow": "conflate"}, "'conflate' is not for rooms of mode 'log'"),
+        ({"mode": "stat"}, "mode is 'log' or 'state', not 'stat'"),
+        ({"slow": "drop"}, "slow is 'skip', 'conflate' or 'disconnect', not 'drop'"),
+        ({"mode": "state", "max_keys": 0}, "max_keys must be above 0"),
+        ({"mode": "state", "history": 1}, "no history"),
+        ({"history": -1}, "history -1 is not between 0 and"),
+        ({"retention_seconds": -1.0}, "retention_seconds must be above 0"),
+        ({"retention_bytes": 0}, "retention_bytes must be above 0"),
+    ],
+)
+def test_a_room_that_cannot_be_meant_is_told(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        Declarations().room("a", **options)
+
+
+@pytest.mark.parametrize("slow", [None, "conflate", "disconnect"])
+def test_a_state_room_conflates_or_disconnects(slow: Any) -> None:
+    declared = Declarations()
+    declared.room("a", mode="state", max_keys=7, slow=slow)(print)
+    retention = declared.rooms[0].retention
+    assert (retention.keys, retention.disconnect) == (7, slow == "disconnect")
+
+
+def test_a_room_is_declared_once() -> None:
+    declared = Declarations()
+    declared.room("a/<b>")(print)
+    with pytest.raises(ConfigurationError, match="'a/<b>' is declared already"):
+        declared.room("a/<b>")

@@ -267,9 +267,12 @@ class Admission:
             attachment.put("@ack", ack, news=False)
         told_at, client.told_at = client.told_at, {}
         for room, joined_at in list(client.record.rooms.items()):
-            asked = hello.rooms.get(room, JoinOptions())
+            asked = hello.rooms.get(room)
+            if asked is None:
+                asked = JoinOptions(max_rate=client.rates.get(room))
             known = asked.position is not None
             given = JoinOptions(asked.position or joined_at, max_rate=asked.max_rate)
+            client.set_rate(room, asked.max_rate)
             last = told_at.get(room, -math.inf)
             await self._rejoin(client, attachment, room, given, told_at=last, known=known, quiet=quiet and known)
         # What an earlier hello asked for and still waits keeps its place before the frames that rely on it, or is no

@@ -198,6 +198,7 @@ class Dispatch:
             raise self._checks.failure(error, f"joining {name!r}") from None
         start = Position(log.epoch, recovery.offset)
         await self._store.join(client.session_id, name, start, unasked=unasked)
+        client.set_rate(name, options.max_rate)
         frame = joined_frame(seq, name, log, recovery, unasked=unasked)
         return Entry(name, frame, log, recovery.offset, options.max_rate)
 
@@ -238,10 +239,14 @@ class Dispatch:
         if name in client.record.rooms:
             return  # an earlier hello asked for it too, and that job has told whichever transport is attached now
         try:
-            room = await self._checked(client, name)
-            if wanted not in client.jobs:
-                return  # a hello has come meanwhile that does not name it
-            entries = await self._open(client, room, wanted.options, None)
+            if client.user_id is not None and name == f"{USER_INBOX}{client.user_id}":
+                # It goes on where a former session of the user was.
+                entries = [await self._entry(client, name, None, wanted.options, 0)]
+            else:
+                room = await self._checked(client, name)
+                if wanted not in client.jobs:
+                    return  # a hello has come meanwhile that does not name it
+                entries = await self._open(client, room, wanted.options, None)
         except Refuse as refuse:
             if client.attachment is not None and wanted in client.jobs:
                 client.attachment.put(name, encode(("left", None, name, refuse.code, refuse.message)))
@@ -259,6 +264,7 @@ class Dispatch:
             if client.attachment is not None:
                 self._hub.leave(client.attachment.reader, room)
             await self._store.leave(client.session_id, room)
+        client.set_rate(name, None)
         await self._presence.leave(client, name)
 
     async def _show(self, client: Session, frame: ShowPresence) -> None:

@@ -64,6 +64,7 @@ class Session:
         "metas",
         "missed",
         "polling",
+        "rates",
         "record",
         "resumed",
         "settled",
@@ -94,6 +95,8 @@ class Session:
         """Concurrent handlers under way."""
         self.gates: frozenset[Callable[..., Any]] = frozenset()
         """Connect checks of namespaces it has passed."""
+        self.rates: Mapping[str, float] = _NOTHING
+        """How often it wants to hear of rooms at most, by room."""
         self.metas: Mapping[str, Any] = _NOTHING
         """What it says of itself, by room."""
         self.shown: Mapping[str, Meta] = _NOTHING
@@ -112,6 +115,13 @@ class Session:
         self.gates = candidate.gates
         self.resumed = True
         self._data = candidate._data
+
+    def set_rate(self, room: str, max_rate: float | None) -> None:
+        """Note how often it wants to hear of a room at most; None lifts the bound."""
+        if max_rate is not None:
+            self.rates = {**self.rates, room: max_rate}
+        elif room in self.rates:
+            self.rates = {name: rate for name, rate in self.rates.items() if name != room}
 
     @property
     def session_id(self) -> str:

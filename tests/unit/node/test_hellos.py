@@ -82,3 +82,50 @@ async def test_a_room_the_server_put_the_session_in_is_told_as_such_until_its_cl
         third = await site.attach(3, token=token)
         await simulated_loop().settle()
         assert {frame[3].get("unasked") for frame in of_kind(site.take(third), "joined")} == {None}
+
+
+@simulated
+async def test_the_rate_of_a_join_whose_answer_was_lost_holds_in_the_next_transport() -> None:
+    site = Site()
+
+    @site.declared.room("ticker", mode="state")
+    async def ticker(client: Session) -> None:
+        """Everybody may join."""
+
+    async with site:
+        first = await site.attach()
+        token = (await site.welcomed(first))["token"]
+        await site.say(first, ["join", 1, "ticker", {"max_rate": 4}])
+        second = await site.attach(2, token=token)
+        assert throttles(site) == [0.25]
+        await site.say(second, ["leave", 2, "ticker"], ["join", 3, "ticker"])
+        await site.attach(3, token=token)
+        assert throttles(site) == []
+
+
+def throttles(site: Site) -> list[float]:
+    return [throttle._interval_seconds for throttle in site.node.hub._feeds["ticker"]._throttles.values()]
+
+
+@simulated
+async def test_the_inbox_of_a_user_goes_on_in_the_next_session() -> None:
+    site = Site()
+
+    @site.declared.on_connect
+    async def everybody_is_ann(client: Session) -> None:
+        client.user_id = "ann"
+
+    async with site:
+        first = await site.attach()
+        other = await site.attach(1, new="b" * 22)
+        [position] = await site.publish("@user/ann", 1)
+        site.node.end(site.client(first), "gone")
+        await simulated_loop().settle()
+        await site.publish("@user/ann", 2)
+        again = await site.attach(2, new="c" * 22, rooms={"@user/ann": {"position": list(position)}})
+        await simulated_loop().settle()
+        frames = site.take(again)
+        assert of_kind(frames, "left") == []
+        assert [frame[3]["recovered"] for frame in of_kind(frames, "joined")] == [True]
+        assert [frame[3] for frame in of_kind(frames, "pub")] == [2]
+        assert site.client(other).user_id == "ann"

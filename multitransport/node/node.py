@@ -266,10 +266,7 @@ class Node:
             await asyncio.sleep(self._look_seconds)
             looks += 1
             try:
-                for record in await self._store.expired(self._loop.time()):
-                    client = self.sessions.get(record.session_id)
-                    if client is not None:
-                        self.end(client, "expired")
+                await self._end_expired()
                 if looks % _SWEEP_EVERY == 0:
                     await self.hub.sweep()
             except Exception:
@@ -279,6 +276,12 @@ class Node:
         """Look again when a session has been without a transport for as long as others are to overlook."""
         client.missed = True
         self._timers.call_at(away_since + self.settings.presence_seconds, partial(self._absent, client))
+
+    async def _end_expired(self) -> None:
+        for record in await self._store.expired(self._loop.time()):
+            client = self.sessions.get(record.session_id)
+            if client is not None:
+                self.end(client, "expired")
 
     def _absent(self, client: Session) -> None:
         client.missed = False

@@ -1,17 +1,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
+from multitransport.node.attachment import Attachment
 from multitransport.node.session import Session
 from multitransport.node.verbs import draft_of
 from tests.simulated import simulated, simulated_loop
-from tests.unit.node.site import Site, frames_of, of_kind
+from tests.unit.node.site import Site, frames_of
 
 KEYS = [f"key {number}" for number in range(1000)]
 RATE = 4
 SECONDS = 5
-ROUND_SECONDS = 0.01
+ROUND_SECONDS = 0.05
 BATCH_BYTES = 1 << 12
 """Much less than a pass: it goes out in many parts."""
 
@@ -19,12 +19,13 @@ BATCH_BYTES = 1 << 12
 class Listener:
     """A client whose transport has room for one batch in a turn of the loop."""
 
-    def __init__(self, site: Site, attachment: Any) -> None:
+    def __init__(self, site: Site, attachment: Attachment) -> None:
         self.passes: list[float] = []
         self.newest: dict[str, int] = {}
-        self.heard_at: dict[str, list[float]] = {key: [] for key in KEYS}
+        self.heard = dict.fromkeys(KEYS, 0)
         self._attachment = attachment
         self._loop = simulated_loop()
+        self.gaps = 0
         self._begun = False
         attachment.on_news = self._read
 
@@ -36,9 +37,10 @@ class Listener:
                     self.passes.append(self._loop.time())
                 self._begun = True
                 self.newest[frame[5]["key"]] = frame[4]
-                self.heard_at[frame[5]["key"]].append(self._loop.time())
+                self.heard[frame[5]["key"]] += 1
             elif frame[0] == "at":
                 self._begun = False
+            self.gaps += frame[0] == "gap"
         if self._attachment.reader.ready:
             self._attachment.wake()
 
@@ -56,7 +58,6 @@ async def test_a_thousand_busy_keys_starve_none_and_the_rate_holds() -> None:
         await simulated_loop().settle()
         site.take(attachment)
         listener = Listener(site, attachment)
-        start = simulated_loop().time()
         value = 0
         for value in range(round(SECONDS / ROUND_SECONDS)):
             for key in KEYS:
@@ -67,7 +68,6 @@ async def test_a_thousand_busy_keys_starve_none_and_the_rate_holds() -> None:
         between = [later - earlier for earlier, later in zip(listener.passes, listener.passes[1:], strict=False)]
         assert min(between) > 1 / RATE - 1e-6
         assert len(listener.passes) in (SECONDS * RATE, SECONDS * RATE + 1)
-        heard = {len(times) for times in listener.heard_at.values()}
-        assert heard == {len(listener.passes)}
-        assert start <= listener.passes[0]
-        assert not of_kind(site.take(attachment), "gap")
+        # The first pass begins when the first keys are there.
+        assert {len(listener.passes) - count for count in listener.heard.values()} <= {0, 1}
+        assert listener.gaps == 0

@@ -5,7 +5,7 @@ docs/reference/protocol.md says what each means.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Raw
@@ -43,7 +43,15 @@ Key = Annotated[str, Meta(min_length=1, max_length=255)]
 Code = Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,64}\Z")]
 Nonce = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{22,64}\Z")]
 
-encode = msgspec.json.Encoder().encode
+
+def _plain(value: Any) -> Any:
+    """Return what a pydantic model says; pydantic itself need not be installed."""
+    if not hasattr(value, "model_dump"):
+        raise TypeError(f"JSON cannot say {type(value).__name__!r}")
+    return value.model_dump(mode="json")
+
+
+encode = msgspec.json.Encoder(enc_hook=_plain).encode
 """Encode one server frame, given as a sequence; bytes without newlines."""
 
 

@@ -328,10 +328,18 @@ async def test_a_model_is_read_and_what_is_wrong_with_it_is_told() -> None:
     async def order(client: Session, data: Any) -> list[Any]:
         return [data.item, data.count]
 
-    order.__annotations__["data"] = model
-    rt.on("order")(order)
+    async def echo(client: Session, data: Any) -> Any:
+        return data
+
+    for function in (order, echo):
+        function.__annotations__["data"] = model
+        rt.on(function.__name__)(function)
     async with app.test_app(), rt.test_client() as client:
         assert await client.request("order", {"item": "tea", "count": "2"}) == ["tea", 2]
+        assert await client.request("echo", {"item": "tea"}) == {"item": "tea", "count": 1}
+        room = await client.join("team/1")
+        await rt.publish("team/1", "ordered", {"orders": [model(item="tea")]})
+        assert await heard(room) == {"orders": [{"item": "tea", "count": 1}]}
         with pytest.raises(Invalid, match=r"\$\.item"):
             await client.request("order", {"count": 1})
 

@@ -87,5 +87,19 @@ def test_a_server_frame_is_one_line_that_reads_as_it_was(elements: list[Any]) ->
     assert msgspec.json.decode(encoded) == elements
 
 
+def test_a_model_is_encoded_as_what_it_says() -> None:
+    class Model:
+        def model_dump(self, *, mode: str) -> dict[str, str]:
+            return {"mode": mode}
+
+    assert encode([1, {"in": Model()}]) == b'[1,{"in":{"mode":"json"}}]'
+
+
+@pytest.mark.parametrize("value", [object(), [object()], pytest])
+def test_what_json_cannot_say_is_told(value: object) -> None:
+    with pytest.raises(TypeError):
+        encode(value)
+
+
 def test_every_public_name_is_there() -> None:
     assert all(hasattr(frames, name) for name in frames.__all__)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, Page, async_playwright
 
 from multitransport.testing.proxy import FaultProxy
-from multitransport.testing.server import ServerProcess
+from multitransport.testing.server import ServerProcess, serve
+from tests.contracts.application import Application
 from tests.e2e.dashboard import Dashboard
+from tests.e2e.plain import PAGE, Visit
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 ARGUMENTS = [
@@ -67,3 +70,38 @@ async def dashboard(browser: Browser, proxy: FaultProxy) -> AsyncIterator[Dashbo
     """The page, not yet opened, behind the proxy."""
     async with Dashboard(browser, proxy.url) as dashboard:
         yield dashboard
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def app() -> Application:
+    """The application of the contracts, with the plain page."""
+    application = Application()
+
+    @application.quart.get("/")
+    async def page() -> str:
+        return PAGE
+
+    return application
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def line(app: Application) -> AsyncIterator[FaultProxy]:
+    """What lies between the plain page and its server."""
+    async with serve(app.quart) as url, FaultProxy(url) as line:
+        yield line
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def visit(browser: Browser, line: FaultProxy) -> AsyncIterator[Visit]:
+    """Open a page and start a client on it."""
+    context = await browser.new_context()
+
+    async def open_page(transport: str | None = None, auth: Any = None) -> Page:
+        page = await context.new_page()
+        await page.goto(line.url)
+        await page.wait_for_function("globalThis.ready")
+        await page.evaluate("([transport, auth]) => start(transport, auth)", [transport, auth])
+        return page
+
+    yield open_page
+    await context.close()

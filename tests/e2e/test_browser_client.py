@@ -4,73 +4,17 @@ transport.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, Page
+from playwright.async_api import Page
 
 from multitransport.testing.proxy import FaultProxy
-from multitransport.testing.server import serve
 from multitransport.testing.waiting import eventually
 from tests.contracts.application import Application
+from tests.e2e.plain import TRANSPORTS, Visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
-
-TRANSPORTS = ("websocket", "sse", "poll")
-
-PAGE = """<!doctype html><link rel="icon" href="data:,"><script type="module">
-  import { connect, RequestError } from "/realtime/client.js";
-  globalThis.connect = connect;
-  globalThis.unhandled = [];
-  addEventListener("unhandledrejection", ({ reason }) => unhandled.push(String(reason)));
-  /** How a promise came out. */
-  globalThis.outcome = (promise) => promise.then(
-    (value) => ({ value: value ?? null }),
-    (error) => ({ code: error instanceof RequestError ? error.code : String(error), message: error.message }),
-  );
-  globalThis.start = (transport, auth) => {
-    globalThis.rt = connect({ ...(transport && { transports: [transport] }), auth });
-    globalThis.told = [];
-  };
-  globalThis.ready = true;
-</script>"""
-
-Visit = Callable[..., Awaitable[Page]]
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def app() -> Application:
-    application = Application()
-
-    @application.quart.get("/")
-    async def page() -> str:
-        return PAGE
-
-    return application
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def proxy(app: Application) -> AsyncIterator[FaultProxy]:
-    async with serve(app.quart) as url, FaultProxy(url) as proxy:
-        yield proxy
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def visit(browser: Browser, proxy: FaultProxy) -> AsyncIterator[Visit]:
-    """Open a page and start a client on it."""
-    context = await browser.new_context()
-
-    async def open_page(transport: str | None = None, auth: Any = None) -> Page:
-        page = await context.new_page()
-        await page.goto(proxy.url)
-        await page.wait_for_function("globalThis.ready")
-        await page.evaluate("([transport, auth]) => start(transport, auth)", [transport, auth])
-        return page
-
-    yield open_page
-    await context.close()
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -136,7 +80,7 @@ async def test_a_refused_join_tells_whoever_looks_and_nobody_else(visit: Visit, 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_what_is_sent_while_the_line_is_cut_runs_once_and_in_order(
-    visit: Visit, app: Application, proxy: FaultProxy, transport: str
+    visit: Visit, app: Application, line: FaultProxy, transport: str
 ) -> None:
     page = await visit(transport)
     await page.evaluate("rt.join('log/b').on('said', (data) => told.push(data)).joined")
@@ -155,12 +99,12 @@ async def test_what_is_sent_while_the_line_is_cut_runs_once_and_in_order(
     assert app.ran == list(range(40))
     await eventually(lambda: _told(page, list(range(100, 140))))
     assert await page.evaluate("rt.stats") == {"publications": 40, "duplicates": 0, "gaps": 0, "lost": 0}
-    proxy.cut()
+    line.cut()
     assert await page.evaluate("rt.request('echo', 'after')") == "after"
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-async def test_loss_is_told(visit: Visit, app: Application, proxy: FaultProxy, transport: str) -> None:
+async def test_loss_is_told(visit: Visit, app: Application, line: FaultProxy, transport: str) -> None:
     page = await visit(transport)
     await page.evaluate("""async () => {
         globalThis.room = rt.join("short/a").on("said", (data) => told.push(data));
@@ -168,10 +112,10 @@ async def test_loss_is_told(visit: Visit, app: Application, proxy: FaultProxy, t
     }""")
     await app.publish("short/a", 1)
     await page.wait_for_function("told.length === 1")
-    await proxy.refuse()
-    proxy.cut()
+    await line.refuse()
+    line.cut()
     await app.publish("short/a", *range(2, 13))
-    await proxy.accept()
+    await line.accept()
     await eventually(lambda: _told(page, [1, {"lost": 6, "at": 7}, 8, 9, 10, 11, 12]))
     assert await page.evaluate("rt.stats") == {"publications": 6, "duplicates": 0, "gaps": 1, "lost": 6}
 

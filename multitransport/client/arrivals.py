@@ -77,6 +77,10 @@ class Arrivals:
             else:
                 error = request_error("outcome_unknown", "the session was lost before the answer came")
                 effects.append(Outcome(pending.ticket, error=error))
+        again += [
+            Pending(ticket, "join", encode([room])[1:-1], room=room)
+            for room, ticket in self._memberships.ask_again(self._link.carrying)
+        ]
         waiting = {pending.room for pending in again if pending.kind == "presence"}
         again += [
             Pending(0, "presence", membership.presence, room=membership.room)

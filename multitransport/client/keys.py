@@ -12,9 +12,9 @@ class Keys:
         self._offsets: dict[str, int] = {}
         self._deleted: set[str] = set()
 
-    def take(self, key: str, offset: int, deleted: bool) -> bool:
-        """Note a publication and return whether it is above what was seen of its key."""
-        if offset <= self._offsets.get(key, 0):
+    def take(self, key: str, offset: int, deleted: bool, through: int) -> bool:
+        """Note a publication and return whether it is above what was seen of its key; all up to ``through`` was seen."""
+        if offset <= self._offsets.get(key, through):
             return False
         self._offsets[key] = offset
         if deleted:

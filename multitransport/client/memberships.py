@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from multitransport.client.events import Asked, CaughtUp, Effect, Gap, Joined, Left, Mode, Publication
@@ -67,6 +68,8 @@ class Memberships:
 
     def __init__(self) -> None:
         self._by_room: dict[str, Membership] = {}
+        # Of joins for which nobody waits; no program's ticket is below zero.
+        self._tickets = count(-1, -1)
 
     def add(self, membership: Membership) -> None:
         """Want to be in a room."""
@@ -125,6 +128,21 @@ class Memberships:
             if membership.ticket is not None and membership.named_by(attach)
         ]
 
+    def ask_again(self, attach: int) -> list[tuple[str, int]]:
+        """Return the rooms that another session does not know of, whose hello has this attach, each with the ticket of
+        a new join: an older transport told that they are joined after that hello.
+        """
+        unknown = [
+            membership
+            for membership in self._by_room.values()
+            if membership.ticket is None and not membership.named_by(attach) and not membership.room.startswith("@")
+        ]
+        again = []
+        for membership in unknown:
+            membership.ticket = next(self._tickets)
+            again.append((membership.room, membership.ticket))
+        return again
+
     def with_presence(self) -> list[Membership]:
         """Return the memberships in which the program has said what others see of it."""
         return [membership for membership in self._by_room.values() if membership.presence is not None]
@@ -148,7 +166,7 @@ class Memberships:
             epoch, last = membership.position
             position = Position(epoch, offset)
             if membership.mode == "state":
-                if not membership.keys.take(str(key), offset, deleted):
+                if not membership.keys.take(str(key), offset, deleted, last):
                     return
             elif offset > last:
                 membership.position = position

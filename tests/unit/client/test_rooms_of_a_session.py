@@ -9,7 +9,7 @@ import pytest
 from multitransport.client.events import Asked, CaughtUp, Effect, Gap, Joined, Left, Outcome, Publication, Welcomed
 from multitransport.errors import OutcomeUnknown, Refused
 from multitransport.protocol.position import Position
-from tests.unit.client.line import Line, errors, joined, pub, welcome
+from tests.unit.client.line import Line, errors, joined, message, pub, welcome
 
 STATE = "r"
 
@@ -63,6 +63,15 @@ class TestState:
         assert line.take(keyed("a", 1)) == []
         line.take(at(2))
         assert told(line.take(keyed("a", 3))) == [("a", 3)]
+
+    def test_the_end_of_a_key_is_told_once(self) -> None:
+        line = state_line(keyed("a", 1), at(1))
+        line.hello()
+        former = line.attach - 1
+        line.session.receive(message(keyed("a", 2, deleted=True), at(2)), former)
+        assert (
+            told(line.take(welcome(1, resumed=True), state_joined(None, 1), keyed("a", 2, deleted=True), at(2))) == []
+        )
 
     def test_a_pass_cut_short_begins_again_where_the_last_whole_one_ended(self) -> None:
         line = state_line(keyed("a", 1), at(1), keyed("a", 2), keyed("b", 3))

@@ -210,6 +210,17 @@ class TestJoining:
         assert line.take(welcome(), joined(None, 0)) == [Welcomed(resumed=False), Joined("r", 5)]
         assert line.sent() == []
 
+    def test_a_join_that_was_answered_after_the_hello_of_another_session_is_asked_for_there(self) -> None:
+        line = Line().attached()
+        line.session.join(5, "r")
+        line.sent()
+        assert "rooms" not in line.hello()
+        line.session.receive(message(joined(1, 3)), line.attach - 1)
+        line.take(welcome(session="new"))
+        assert line.sent() == [["join", 1, "r", {"position": ["e", 3]}]]
+        assert [type(effect) for effect in line.take(joined(1, 3))] == [Joined]
+        assert line.hello()["rooms"] == {"r": {"position": ["e", 3]}}
+
     def test_a_hello_whose_answer_is_lost_is_asked_again(self) -> None:
         line = Line()
         line.session.join(5, "r")

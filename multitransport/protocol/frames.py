@@ -47,7 +47,7 @@ Nonce = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{22,64}\Z")]
 def _plain(value: Any) -> Any:
     """Return what a pydantic model says; pydantic itself need not be installed."""
     if not hasattr(value, "model_dump"):
-        raise TypeError(f"JSON cannot say {type(value).__name__!r}")
+        raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
     return value.model_dump(mode="json")
 
 

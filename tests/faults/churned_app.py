@@ -3,23 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from multitransport import Session
+from multitransport.brokers.memory import MemoryBroker, MemoryPresenceStore
+from multitransport.core.heartbeat import Heartbeat
+from multitransport.core.inbox import Inbox
+from multitransport.core.passes import StateCursor
+from multitransport.core.reader import Cursor, Reader
+from multitransport.node.attachment import Attachment
+from multitransport.node.feed import Throttle
+from multitransport.node.session import JoinRequest
 from tests.contracts.application import Application
 from tests.contracts.served import working
 
-application = Application(hello_seconds=5.0, resume_seconds=4.0, ping_seconds=2.0, grace_seconds=5.0)
+application = Application(
+    hello_seconds=10.0, resume_seconds=10.0, ping_seconds=5.0, grace_seconds=10.0, presence_seconds=1.0
+)
 app = application.quart
+
+COUNTED = {
+    f"{each.__module__}.{each.__name__}"
+    for each in (Attachment, Cursor, Heartbeat, Inbox, JoinRequest, Reader, Session, StateCursor, Throttle)
+}
+"""Types of which nothing may be left without a session."""
 
 
 def resident_kilobytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGESIZE") // 1024
+    """Return the memory that is in use, of which the allocator keeps nothing back."""
+    ctypes.CDLL(None).malloc_trim(0)
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") // 1024
 
 
 @app.get("/inside")
@@ -27,16 +47,26 @@ async def inside() -> dict[str, int]:
     """Count what sessions are made of, and forget what the application itself noted."""
     for notes in (application.ran, application.connected, application.disconnected):
         notes.clear()
-    gc.collect()
     node = application.node
-    store = node._store
+    await node.hub.sweep()
+    gc.collect()
+    alive = Counter(f"{type(each).__module__}.{type(each).__name__}" for each in gc.get_objects())
+    store, broker, presence = node._store, node.hub._broker, node.presence._store
+    assert isinstance(broker, MemoryBroker)
+    assert isinstance(presence, MemoryPresenceStore)
     return {
-        "sessions": len(node.sessions),
+        "sessions": len(node.sessions) + len(node.sessions._by_user),
         "records": len(store._records) + len(store._by_new) + len(store._expires_at),
         "attachments": len(node._attachments),
         "cursors": sum(len(feed.cursors) for feed in node.hub._feeds.values()),
+        "readers": sum(count for name, count in alive.items() if name in COUNTED),
         "timers": sum(map(len, node._timers._wheel._buckets.values())),
+        "members": len(presence._rooms) + len(presence._member_of),
+        "asked": len(node.verbs.asks),
+        "feeds": len(node.hub._feeds),
+        "rooms": len(broker._logs),
         "own tasks": len(node._tasks),
         "tasks": len(working() - {asyncio.current_task()}),
+        "objects": alive.total(),
         "kilobytes": resident_kilobytes(),
     }

@@ -92,7 +92,7 @@ class Admission:
 
     async def find(self, hello: HelloOptions) -> Session | None:
         """Return the session whose token the hello brings; None where there is none. Raises Close where the hello is
-        of another version.
+        of another version, and with what the application ended the session.
         """
         if hello.v != VERSION:
             raise Close(CloseCode.UNSUPPORTED_VERSION, f"this server speaks version {VERSION}, not {hello.v}")
@@ -100,6 +100,8 @@ class Admission:
         if parsed is None:
             return None
         session_id, secret_hash = parsed
+        if (close := self._sessions.untold(session_id)) is not None:
+            raise close.with_traceback(None)
         record = await self._store.find(session_id)
         if record is None or not self._tokens.same(record.secret_hash, secret_hash):
             return None

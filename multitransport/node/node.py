@@ -34,7 +34,7 @@ from multitransport.node.timers import Timers
 from multitransport.node.tokens import Tokens
 from multitransport.node.verbs import ServerVerbs, draft_of
 from multitransport.protocol.codec import Malformed
-from multitransport.protocol.codes import CloseCode
+from multitransport.protocol.codes import CloseCode, is_final
 from multitransport.protocol.frames import (
     ClientFrame,
     HelloOptions,
@@ -229,6 +229,11 @@ class Node:
             return
         client.state = next_state(client.state, Event.END)
         self.sessions.remove(client)
+        if close is not None and (is_final(close.code) or client.attachment is None):
+            # On a dead line, or between two polls, nobody hears it now.
+            self.sessions.keep_untold(client, close, self.settings.max_sessions)
+            until = self._loop.time() + self.settings.resume_seconds
+            self._timers.call_at(until, partial(self.sessions.forget_untold, client.session_id))
         if client.attachment is not None:
             client.attachment.close(close or Close(CloseCode.BYE, reason))
         client.jobs.clear()

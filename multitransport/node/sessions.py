@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from multitransport.node.attachment import Close
 from multitransport.node.session import Session
+from multitransport.protocol.codes import is_final
 
 __all__ = ["Sessions"]
 
@@ -15,6 +17,7 @@ class Sessions(Mapping[str, Session]):
     def __init__(self) -> None:
         self._by_id: dict[str, Session] = {}
         self._by_user: dict[str, dict[str, Session]] = {}
+        self._untold: dict[str, Close] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -42,3 +45,20 @@ class Sessions(Mapping[str, Session]):
             own.pop(client.session_id, None)
             if not own:
                 del self._by_user[client.user_id]
+
+    def keep_untold(self, client: Session, close: Close, most: int) -> None:
+        """Keep why the application ended a session whose client may not have heard it; the latest are kept."""
+        self._untold[client.session_id] = close
+        while len(self._untold) > most:
+            del self._untold[next(iter(self._untold))]
+
+    def forget_untold(self, session_id: str) -> None:
+        """It is too late to come back."""
+        self._untold.pop(session_id, None)
+
+    def untold(self, session_id: str) -> Close | None:
+        """Return why a session ended whose client comes back, each time where that is final, else once."""
+        close = self._untold.get(session_id)
+        if close is not None and not is_final(close.code):
+            self.forget_untold(session_id)
+        return close

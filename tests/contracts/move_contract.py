@@ -9,7 +9,7 @@ import pytest
 from multitransport import Refuse
 from multitransport.testing.waiting import eventually
 from tests.contracts.transport_contract import TransportContract
-from tests.contracts.wires import WebSocketWire, wire
+from tests.contracts.wires import Closed, WebSocketWire, wire
 
 __all__ = ["MoveContract"]
 
@@ -105,22 +105,39 @@ class MoveContract(TransportContract):
                 assert (hangup.code, hangup.reason) == (code, "paid too little é")
             assert list(served.application.node.sessions) != []
             assert mine["session"] not in served.application.node.sessions
-            welcome = await one.open()
-            assert (welcome["resumed"], welcome["seq"]) == (False, 0)
+            if code == 4499:
+                welcome = await one.open()
+                assert (welcome["resumed"], welcome["seq"]) == (False, 0)
+            else:
+                with pytest.raises(Closed) as again:
+                    await one.open()
+                assert again.value.code == code
             await other.say(["send", 1, "echo", "well"])
             assert await other.outcome(1) == ["reply", 1, "well"]
 
-    async def test_one_that_is_ended_while_it_is_away_comes_back_as_another(self, transport: str) -> None:
+    @pytest.mark.parametrize("code", [4499, 4500])
+    async def test_one_that_is_ended_while_it_is_away_is_told_when_it_comes_back(
+        self, transport: str, code: int
+    ) -> None:
         async with self.serve() as served, wire(transport, served) as one:
             mine = await one.open(["join", 1, "log/a"])
             await one.outcome(1)
             await one.drop()
-            await served.application.rt.disconnect(session=mine["session"], code=4500)
+            await eventually(lambda: served.application.attached == [])
+            await served.application.rt.disconnect(session=mine["session"], code=code)
             await eventually(lambda: served.application.disconnected == [(mine["session"], "disconnected")])
-            welcome = await one.open()
-            assert (welcome["resumed"], welcome["seq"]) == (False, 0)
-            assert welcome["session"] != mine["session"]
-            assert (await one.rejoined())[2] == "log/a"
+            with pytest.raises(Closed) as told:
+                await one.open()
+            assert told.value.code == code
+            if code == 4499:
+                welcome = await one.open()
+                assert (welcome["resumed"], welcome["seq"]) == (False, 0)
+                assert welcome["session"] != mine["session"]
+                assert (await one.rejoined())[2] == "log/a"
+            else:
+                with pytest.raises(Closed) as told:
+                    await one.open()
+                assert told.value.code == code
 
     async def test_all_sessions_of_a_user_are_ended(self, transport: str) -> None:
         async with (

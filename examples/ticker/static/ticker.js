@@ -37,11 +37,12 @@ export function start(connect) {
     }
   });
 
-  const draw = () => {
-    for (const view of views) view.draw();
-    requestAnimationFrame(draw);
+  // Every other frame is enough for a glow, and kind to batteries.
+  const draw = (odd) => {
+    if (odd) for (const view of views) view.draw();
+    requestAnimationFrame(() => draw(!odd));
   };
-  draw();
+  draw(true);
   setInterval(() => {
     const rate = fast.marketRate();
     at("rate").textContent = count(rate);

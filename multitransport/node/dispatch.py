@@ -75,19 +75,25 @@ class Dispatch:
             while client.jobs and client.state is not State.ENDED:
                 # It stays where it is until it is done, so that a hello can see what is still to come of earlier ones.
                 job = client.jobs[0]
-                match job:
-                    case JoinRequest() as wanted:
-                        await self._named_in_hello(client, wanted)
-                    case Bye():
-                        self._end(client, "bye")
-                    case Send() as frame if self._checks.is_concurrent(frame.event):
-                        self._run_beside(client, frame)
-                    case Join() | Leave() | Send() | Publish() | ShowPresence() | Malformed() as frame:
-                        await self._run(client, frame)
+                try:
+                    await self._do(client, job)
+                except Exception as error:  # noqa: BLE001 - one job that cannot be done costs those after it nothing
+                    self._checks.failure(error, "the server")
                 if client.jobs and client.jobs[0] is job:
                     del client.jobs[0]
         finally:
             client.worker = None
+
+    async def _do(self, client: Session, job: Job) -> None:
+        match job:
+            case JoinRequest() as wanted:
+                await self._named_in_hello(client, wanted)
+            case Bye():
+                self._end(client, "bye")
+            case Send() as frame if self._checks.is_concurrent(frame.event):
+                self._run_beside(client, frame)
+            case Join() | Leave() | Send() | Publish() | ShowPresence() | Malformed() as frame:
+                await self._run(client, frame)
 
     def _run_beside(self, client: Session, frame: Send) -> None:
         if client.tasks is None:

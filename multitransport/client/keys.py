@@ -13,7 +13,7 @@ class Keys:
         self._deleted: set[str] = set()
 
     def take(self, key: str, offset: int, deleted: bool, through: int) -> bool:
-        """Note a publication; return whether it is above what was seen of its key, and that is all up to ``through``."""
+        """Note a publication; return whether it is news of its key. All up to ``through`` has been received."""
         if offset <= self._offsets.get(key, through):
             return False
         self._offsets[key] = offset

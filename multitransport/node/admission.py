@@ -19,7 +19,7 @@ from multitransport.node.dispatch import Dispatch, joined_frame
 from multitransport.node.hub import Hub
 from multitransport.node.presence import Presence
 from multitransport.node.request import Request
-from multitransport.node.rooms import OWN_INBOXES, RoomTable, rooms_of_application
+from multitransport.node.rooms import OWN_INBOXES, USER_INBOX, RoomTable, rooms_of_application
 from multitransport.node.session import JoinRequest, Session, Verbs
 from multitransport.node.sessions import Sessions
 from multitransport.node.settings import TRANSPORTS, Settings
@@ -286,7 +286,7 @@ class Admission:
                 continue
             if room in waiting:
                 waiting[room].options = wanted
-            elif admitted.token == hello.token and wanted.position is not None:
+            elif admitted.token == hello.token and wanted.position is not None and not room.startswith(USER_INBOX):
                 # Its client knows this session and had joined, so the server has taken the session out since.
                 attachment.put(room, encode(("left", None, room, ErrorCode.REMOVED, "no longer in the room")))
             else:

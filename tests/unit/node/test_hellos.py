@@ -129,3 +129,24 @@ async def test_the_inbox_of_a_user_goes_on_in_the_next_session() -> None:
         assert [frame[3]["recovered"] for frame in of_kind(frames, "joined")] == [True]
         assert [frame[3] for frame in of_kind(frames, "pub")] == [2]
         assert site.client(other).user_id == "ann"
+
+
+@simulated
+async def test_nobody_was_taken_out_of_the_inbox_of_a_user() -> None:
+    site = Site()
+
+    @site.declared.on_connect
+    async def everybody_is_ann(client: Session) -> None:
+        client.user_id = "ann"
+
+    async with site:
+        await site.attach()
+        [position, _] = await site.publish("@user/ann", 1, 2)
+        other = await site.attach(1, new="b" * 22)
+        token = (await site.welcomed(other))["token"]
+        rooms = {"@user/ann": {"position": list(position)}, "@user/bob": {"position": list(position)}}
+        again = await site.attach(2, new="b" * 22, token=token, rooms=rooms)
+        await simulated_loop().settle()
+        frames = site.take(again)
+        assert [frame[1] for frame in of_kind(frames, "left")] == ["@user/bob"]
+        assert [frame[3] for frame in of_kind(frames, "pub")] == [2]

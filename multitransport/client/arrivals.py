@@ -102,7 +102,8 @@ class Arrivals:
             return
         if pending.again:
             membership = self._memberships.get(room)
-            if membership is None or membership.joined:
+            # A hello that was said since goes on from a position of its own.
+            if membership is None or (membership.joined and membership.hello <= pending.attach):
                 self._joined_by_itself(room, position, options, effects)
             effects.append(Outcome(pending.ticket))
             return

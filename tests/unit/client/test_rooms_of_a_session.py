@@ -153,6 +153,14 @@ class TestRates:
         assert not any(isinstance(each, Gap | Publication) for each in effects)
         assert line.session.position("r") == Position("e", 5)
 
+    def test_the_answer_to_a_change_says_nothing_of_the_position_once_a_hello_has_named_a_later_one(self) -> None:
+        line = state_line(keyed("a", 1), at(1))
+        line.session.set_max_rate(2, "r", 4)
+        line.sent()
+        assert line.hello()["rooms"]["r"]["position"] == ["e", 1]
+        assert line.take(welcome(2, resumed=True), state_joined(2, 0))[1:] == [Outcome(2)]
+        assert line.session.position("r") == Position("e", 1)
+
     def test_a_change_that_is_refused_leaves_the_room_joined(self) -> None:
         line = state_line()
         line.session.set_max_rate(2, "r", 9)

@@ -6,11 +6,11 @@ fits what was done.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import zip_longest
 
 from multitransport.client.events import (
+    Asked,
+    CaughtUp,
     Closed,
     Effect,
     Gap,
@@ -21,77 +21,89 @@ from multitransport.client.events import (
     Publication,
     Welcomed,
 )
+from multitransport.client.presence import Presence
 from multitransport.client.session import Session
-from multitransport.errors import Failed, OutcomeUnknown, Refused
 from multitransport.protocol.position import Position
+from tests.property.frames import Frames
+from tests.property.outcomes import Outcomes
+from tests.property.record import PRESENCE, STATE, TEAM, Record
+from tests.property.rooms import LogView, View, view_of
 
-__all__ = ["KEPT", "LOSSY", "Program", "Record"]
-
-KEPT = ("kept/a", "kept/b", "kept/slow")
-"""Rooms whose retention keeps everything: nothing of them may ever be lost."""
-
-LOSSY = "lossy/a"
-"""A room that keeps a few."""
-
-
-@dataclass
-class Record:
-    """What really happened on the server."""
-
-    said: dict[str, list[int]] = field(default_factory=lambda: {room: [] for room in (*KEPT, LOSSY)})
-    """What was published, by room."""
-    starts: dict[str, int] = field(default_factory=dict)
-    """Where a newcomer begins that was let into the room last."""
-    ran: list[int] = field(default_factory=list)
-    """The tickets that were run."""
-    ended: set[str] = field(default_factory=set)
-    """The sessions whose end was announced."""
+__all__ = ["Program"]
 
 
 class Program:
     """Asks the session for things and believes nothing it is told without comparing it with the record."""
 
-    def __init__(self, record: Record) -> None:
-        self.session = Session("program-0123456789abcdefg")
+    def __init__(self, record: Record, number: int, user: str | None) -> None:
+        self.new = f"program-{number}-0123456789abcdefg"
+        self.session = Session(self.new, user)
         self.record = record
-        self.tickets = 0
-        self.open: dict[int, str] = {}
-        self.forgotten: set[int] = set()
-        """Tickets that were under way when the session had ended."""
+        self.outcomes = Outcomes(record, self.new, number * 1_000_000)
         self.wanted: set[str] = set()
-        self.have: dict[str, Position] = {}
+        self.views: dict[str, View] = {}
+        self.past: dict[str, Position] = {}
+        """How far it had read rooms that it was in before."""
+        self.rates: dict[str, float | None] = {}
+        self.meta: int | None = None
+        self.presence = Presence()
+        self.asks: list[tuple[str, int]] = []
+        """What it was asked and has not answered."""
         self.carried: str | None = None
         self.parted = False
+        self._asked: set[str] = set()
+        self._flashed: set[int] = set()
+        self._lefts: dict[str, int] = {}
+        self._frames = Frames()
 
     # What it does
 
     def request(self, event: str) -> None:
-        self.session.request(self._ticket(event), event, self.tickets)
+        ticket = self.outcomes.ticket(event)
+        self.session.request(ticket, event, ticket)
 
     def publish(self, room: str) -> None:
-        self.session.publish(self._ticket(f"publish {room}"), room, "n", self.tickets)
+        ticket = self.outcomes.ticket("publish", room)
+        self.session.publish(ticket, room, "n", ticket, key=f"k{ticket % 3}" if room == STATE else None)
 
-    def join(self, room: str) -> None:
-        self.tickets += 1
-        self.session.join(self.tickets, room)
+    def join(self, room: str, *, back: bool = False, rate: float | None = None) -> None:
+        """Join; ``back``: from where it had read before, if it was there."""
+        have = self.past.get(room) if back and room != STATE else None
+        self.rates[room] = rate if room == STATE else None
+        self.session.join(self.outcomes.ticket(None), room, position=have, max_rate=self.rates[room])
         self.wanted.add(room)
-        self.have.pop(room, None)
+        self.views[room] = view_of(self.record, self.new, room, have)
 
     def leave(self, room: str) -> None:
-        # Where the join was not sent yet it will never be, and what was to be published in between is refused.
-        self.open = {ticket: "hasty" if kind == f"publish {room}" else kind for ticket, kind in self.open.items()}
-        self.session.leave(self._ticket("leave"), room)
-        self.wanted.discard(room)
-        self.have.pop(room, None)
+        # Where the join was not sent yet it will never be, and what was to be done there in between is refused.
+        self.outcomes.hasten(room)
+        position = self.session.position(room)
+        if position is not None:
+            self.past[room] = position
+        self.session.leave(self.outcomes.ticket("leave"), room)
+        self._forget(room)
+
+    def set_rate(self, rate: float | None) -> None:
+        """Ask for news of the state room so often at most."""
+        self.session.set_max_rate(self.outcomes.ticket("rate", STATE), STATE, rate)
+        self.rates[STATE] = rate
+
+    def show(self, meta: int) -> None:
+        """Say something of itself in the room with presence."""
+        self.session.presence(self.outcomes.ticket("presence", TEAM), TEAM, meta)
+        self.meta = meta
+
+    def answer(self, number: int, *, refuse: bool) -> None:
+        """Answer one of the questions."""
+        ask, data = self.asks.pop(number % len(self.asks))
+        if refuse:
+            self.session.answer_error(ask, "no", "it will not say")
+        else:
+            self.session.answer(ask, data)
 
     def part(self) -> None:
         self.session.bye()
         self.parted = True
-
-    def _ticket(self, kind: str) -> int:
-        self.tickets += 1
-        self.open[self.tickets] = kind
-        return self.tickets
 
     # What it is told
 
@@ -99,6 +111,7 @@ class Program:
         """Take a message frame by frame, and return what closes the transport."""
         closed = []
         for frame in message.split(b"\n"):
+            self._frames.see(frame, attach)
             sent = self.session._outbox.sent_tickets()
             effects = self.session.receive(frame, attach)
             if Welcomed(False) in effects:
@@ -113,14 +126,20 @@ class Program:
         match effect:
             case Publication():
                 self._publication(effect)
-            case Joined(room):
-                self._joined(room, told=isinstance(following, Gap))
-            case Gap():
-                self._gap(effect)
+            case Joined():
+                self._joined(effect, told=isinstance(following, Gap))
+            case Gap(room):
+                self.views[room].lost(effect, self._position(room))
+                self._attend(effect)
+            case CaughtUp(room):
+                self.views[room].caught_up(effect, self._position(room))
+                self._attend(effect)
+            case Asked():
+                self._ask(effect)
             case Outcome():
-                self._outcome(effect)
-            case Left(room):
-                raise AssertionError(f"nobody ended the membership of {room}")
+                self.outcomes.take(effect)
+            case Left():
+                self._left(effect)
             case Welcomed():
                 self.carried = self.session.session_id
             case Pinged():
@@ -128,65 +147,64 @@ class Program:
             case _:
                 pass
 
-    def _begun_anew(self, sent: set[int]) -> None:
-        assert self.carried is None or self.carried in self.record.ended, "the session was lost though it had not ended"
-        self.forgotten |= sent
-
-    def _publication(self, publication: Publication) -> None:
-        room, position = publication.room, publication.position
-        have = self.have[room]
-        assert position == Position(have.epoch, have.offset + 1), f"{publication} follows {have}"
-        assert publication.data == self.record.said[room][position.offset - 1]
-        self.have[room] = position
-
-    def _joined(self, room: str, *, told: bool) -> None:
+    def _position(self, room: str) -> Position:
         position = self.session.position(room)
         assert position is not None
-        # Once a session has ended, a hello repeated late begins another, and a newcomer starts where that one stood.
-        start = position.offset if self.record.ended else self.record.starts[room]
-        have = self.have.setdefault(room, Position(position.epoch, start))
-        assert told or position == have, "the position moved and nobody said so"
+        return position
 
-    def _gap(self, gap: Gap) -> None:
-        room, position = gap.room, self.session.position(gap.room)
-        assert room == LOSSY, f"{gap}, but everything is kept"
-        assert position is not None
-        assert gap.lost is not None
-        assert position.offset - self.have[room].offset <= gap.lost
-        self.have[room] = position
+    def _begun_anew(self, sent: set[int]) -> None:
+        assert self.carried is None or self.carried in self.record.ended, "the session was lost though it had not ended"
+        self.outcomes.forgotten |= sent
 
-    def _outcome(self, outcome: Outcome) -> None:
-        kind = self.open.pop(outcome.ticket)
-        ran = outcome.ticket in self.record.ran
-        if isinstance(outcome.error, OutcomeUnknown):
-            assert kind == "big" or outcome.ticket in self.forgotten
+    def _publication(self, publication: Publication) -> None:
+        if publication.position is not None:
+            self.views[publication.room].published(publication, self.session.session_id)
+            self._attend(publication)
             return
-        fits, runs = _FITS[kind.partition(" ")[0]]
-        assert fits(outcome), f"{kind}: {outcome}"
-        assert ran is (runs if outcome.error is None or kind != "hasty" else False), f"{kind}: {outcome}, ran: {ran}"
+        number = publication.data
+        room, exclude = self.record.flashed[number]
+        assert publication.room == room
+        assert exclude is None or exclude != self.session.session_id
+        assert number not in self._flashed, f"{publication} is told again"
+        self._flashed.add(number)
 
+    def _attend(self, effect: Publication | Gap | CaughtUp) -> None:
+        if effect.room == PRESENCE:
+            self.presence.take(effect)
 
-def _replied(outcome: Outcome) -> bool:
-    return outcome.error is None and outcome.data == outcome.ticket
+    def _joined(self, joined: Joined, *, told: bool) -> None:
+        room = joined.room
+        if joined.unasked:
+            assert room.startswith("@") or (self.new, room) in self.record.placed, f"nobody put it in {room}"
+            self.views[room] = view_of(self.record, self.new, room)
+            if room == PRESENCE:
+                self.presence = Presence()
+            if not room.startswith("@"):
+                self.wanted.add(room)
+        self.views[room].joined(self._position(room), told=told)
 
+    def _left(self, left: Left) -> None:
+        room = left.room
+        if room == PRESENCE:
+            return  # a session that has ended leaves it behind
+        self._lefts[room] = self._lefts.get(room, 0) + 1
+        taken_out = self.record.removed[self.new, room] >= self._lefts[room]
+        assert taken_out, f"nobody ended the membership of {room}: {left}"
+        self._forget(room)
 
-def _done(outcome: Outcome) -> bool:
-    return outcome.error is None and outcome.data is None
+    def _forget(self, room: str) -> None:
+        self.wanted.discard(room)
+        self.rates.pop(room, None)
+        del self.views[room]
+        if room == TEAM:
+            self.meta = None
+            self.views.pop(PRESENCE, None)
 
-
-def _refused(outcome: Outcome, code: str) -> bool:
-    return isinstance(outcome.error, Refused) and outcome.error.code == code
-
-
-_FITS: dict[str, tuple[Callable[[Outcome], bool], bool]] = {
-    "echo": (_replied, True),
-    "slow": (_replied, True),
-    "big": (lambda outcome: outcome.error is None and len(outcome.data) == 3000, True),
-    "quiet": (_done, True),
-    "publish": (_done, True),
-    "hasty": (lambda outcome: _done(outcome) or _refused(outcome, "not_joined"), True),
-    "leave": (_done, False),
-    "refuse": (lambda outcome: _refused(outcome, "not_today"), True),
-    "fail": (lambda outcome: isinstance(outcome.error, Failed), True),
-}
-"""By what was asked for: which outcomes fit, and whether it must have run."""
+    def _ask(self, asked: Asked) -> None:
+        assert asked.id not in self._asked, "asked twice"
+        self._asked.add(asked.id)
+        self.asks.append((asked.id, asked.data))
+        room = f"@session/{self.session.session_id}"
+        view = self.views[room]
+        assert isinstance(view, LogView)
+        view.asked(asked.data, self._position(room))

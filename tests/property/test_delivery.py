@@ -320,9 +320,8 @@ class Delivery(RuleBasedStateMachine):
 
     def memberships(self, *rooms: str) -> list[tuple[Program, str]]:
         """Return who wants to be in which of these rooms, or in any."""
-        return [
-            (program, room) for program in self.programs for room in sorted(program.wanted) if room in (rooms or ROOMS)
-        ]
+        wanted = set(rooms or ROOMS)
+        return [(program, room) for program in self.programs for room in sorted(program.wanted & wanted)]
 
     def session_id(self, who: int | None) -> str | None:
         return None if who is None else self.programs[who].session.session_id

@@ -61,7 +61,7 @@ async def read_room(node: Node, scope: Scope, receive: Receive, send: Send, head
             # A place to come back to, even if the stream is cut before its first event: one without data is not told.
             first = b"id: %s\n\n" % str(start).encode() if recovery.recovered else _gap_event(start, recovery.lost)
             await send({"type": "http.response.body", "body": first, "more_body": True})
-            writer = Writer(partial(_write, send, start.epoch), connection, node.settings.batch_bytes)
+            writer = Writer(partial(_write, start.epoch), send, connection, node.settings.batch_bytes)
             await carry(attachment, left(receive), writer, 0)
     finally:
         node.release(attachment)
@@ -84,7 +84,7 @@ def _query(request: Request, poll_seconds: float) -> Query:
     return Query(position, history, wait_seconds, "application/json" in request.header(b"accept"))
 
 
-async def _write(send: Send, epoch: str, batch: Batch) -> None:
+async def _write(epoch: str, send: Send, batch: Batch) -> None:
     # What is no publication is a ping, and a comment does for one.
     body = b"".join(_item_events(item, epoch) for item in batch.items) or eventstream.comment()
     if batch.close is not None and batch.close.retry_after_seconds is not None:

@@ -5,7 +5,6 @@ first flush.
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 
 from multitransport.core.publication import Slice
 from multitransport.node.attachment import Attachment, Batch, Close
@@ -36,7 +35,7 @@ async def sse(node: Node, scope: Scope, receive: Receive, send: Send, headers: H
     attachment.abort = connection.abort
     try:
         await send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *headers]})
-        writer = Writer(partial(_write_event, send), connection, node.settings.batch_bytes)
+        writer = Writer(_write_event, send, connection, node.settings.batch_bytes)
         await carry(attachment, left(receive), writer, 0)
     finally:
         node.release(attachment)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import Any
 
 from multitransport.core.publication import Slice
@@ -39,7 +38,7 @@ async def websocket(node: Node, scope: Scope, receive: Receive, send: Send) -> N
     del admitted
     connection = Connection(scope, send)
     attachment.abort = connection.abort
-    writer = Writer(partial(_write, send), connection, node.settings.batch_bytes)
+    writer = Writer(_write, send, connection, node.settings.batch_bytes)
     try:
         await carry(attachment, _listen(node, attachment, frames, receive), writer, node.settings.close_seconds)
     finally:

@@ -11,27 +11,28 @@ from types import coroutine
 from typing import Any
 
 from multitransport.node.attachment import Attachment, Batch
-from multitransport.transports.asgi import Connection
+from multitransport.transports.asgi import Connection, Send
 
 __all__ = ["Writer"]
 
 logger = logging.getLogger("multitransport")
 
-Write = Callable[[Batch], Coroutine[Any, Any, None]]
+Write = Callable[[Send, Batch], Coroutine[Any, Any, None]]
 
 
 class Writer:
-    """Calls ``write`` with one batch after another, never two at a time, until it has written the close.
+    """Calls ``write`` with ``send`` and one batch after another, never two at a time, until it has written the close.
 
     To an idle socket a server's ``send`` finishes without waiting for anything. Then a coroutine need not be a task:
     running it right here spares an idle session a task and its stack, and each delivery two turns of the loop. Where it
     does wait, a task takes it over.
     """
 
-    __slots__ = ("_attachment", "_connection", "_limit_bytes", "_task", "_write", "_written")
+    __slots__ = ("_attachment", "_connection", "_limit_bytes", "_send", "_task", "_write", "_written")
 
-    def __init__(self, write: Write, connection: Connection, limit_bytes: int) -> None:
+    def __init__(self, write: Write, send: Send, connection: Connection, limit_bytes: int) -> None:
         self._write = write
+        self._send = send
         self._connection = connection
         self._limit_bytes = limit_bytes
         self._task: asyncio.Task[None] | None = None
@@ -59,7 +60,7 @@ class Writer:
         batch = self._attachment.take(self._limit_bytes)
         if batch is None:
             return
-        writing = self._write(batch)
+        writing = self._write(self._send, batch)
         try:
             awaited = writing.send(None)
         except StopIteration:
@@ -80,7 +81,7 @@ class Writer:
         try:
             while batch := batch or self._attachment.take(self._limit_bytes):
                 heartbeat.writing_since = time()
-                await (writing or self._write(batch))
+                await (writing or self._write(self._send, batch))
                 heartbeat.writing_since = math.inf
                 if self._wrote(batch):
                     return

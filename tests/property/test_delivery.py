@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import pytest
@@ -362,16 +361,6 @@ class Delivery(RuleBasedStateMachine):
     async def cut_wire(self, wire: Wire) -> None:
         wire.cut()
         await self.loop.settle()
-
-
-@pytest.fixture(autouse=True)
-def complaints() -> Iterator[None]:
-    logger = logging.getLogger("multitransport")
-    logger.addHandler(COMPLAINTS)
-    logger.propagate = False
-    yield
-    logger.propagate = True
-    logger.removeHandler(COMPLAINTS)
 
 
 def held(max_examples: int, steps: int, *, derandomize: bool) -> None:

@@ -20,6 +20,7 @@ from multitransport.client.memberships import Membership, Memberships
 from multitransport.client.messages import BROKEN, decode_message, encode
 from multitransport.client.outbox import Outbox, Pending
 from multitransport.errors import Invalid
+from multitransport.protocol.frames import MAX_RATE, MIN_RATE
 from multitransport.protocol.position import Position
 
 __all__ = ["BYE", "BrokenMessage", "Hello", "Session"]
@@ -29,8 +30,6 @@ BYE = b'["bye"]'
 
 _ROOM_FOR_HELLO = 4096
 """What a message of the largest size leaves for the hello, acks and pongs that go with it."""
-
-_MOST_RATE = 1000
 
 
 class BrokenMessage(Exception):
@@ -271,8 +270,8 @@ def _with_data(pending: Pending, head: tuple[str, ...], data: Any) -> Pending:
 
 
 def _check_rate(max_rate: float | None) -> None:
-    if max_rate is not None and not 0 < max_rate <= _MOST_RATE:
-        raise ValueError(f"a rate is above 0 and at most {_MOST_RATE} a second, not {max_rate!r}")
+    if max_rate is not None and not MIN_RATE <= max_rate <= MAX_RATE:
+        raise ValueError(f"a rate is {MIN_RATE} to {MAX_RATE} a second, not {max_rate!r}")
 
 
 def _body(*elements: Any) -> bytes:

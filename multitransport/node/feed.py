@@ -164,10 +164,10 @@ class Throttle:
         if self._handle is not None:
             return
         due_at = self._last_at + self._interval_seconds
-        if self._loop.time() >= due_at:
-            self._flush()
-        else:
+        if self._loop.time() < due_at:
             self._handle = self._loop.call_at(due_at, self._flush, context=Context())
+        else:  # also where it is no number: a timer with such a time would spoil the order of all of the loop's
+            self._flush()
 
     def cancel(self) -> float:
         """Flush no more; return when it did last."""

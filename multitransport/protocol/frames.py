@@ -14,6 +14,8 @@ from multitransport.protocol.position import MAX_COUNT, Position
 
 __all__ = [
     "MAX_EVENT_CHARACTERS",
+    "MAX_RATE",
+    "MIN_RATE",
     "SEQUENCED",
     "Ack",
     "Answer",
@@ -36,7 +38,9 @@ __all__ = [
 
 Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 Seq = Annotated[int, Meta(ge=1, le=MAX_COUNT)]
-Rate = Annotated[float, Meta(gt=0, le=1000)]
+MIN_RATE = 0.001
+MAX_RATE = 1000
+Rate = Annotated[float, Meta(ge=MIN_RATE, le=MAX_RATE)]
 MAX_EVENT_CHARACTERS = 255
 Event = Annotated[str, Meta(min_length=1, max_length=MAX_EVENT_CHARACTERS)]
 Key = Annotated[str, Meta(min_length=1, max_length=255)]

@@ -24,6 +24,7 @@ LONG = "x" * 256
 
 REFUSED: dict[str, tuple[str, str]] = {
     "a rate of 0": ('["join",5,"state/a",{"max_rate":0}]', "bad_frame"),
+    "a rate of next to nothing": ('["join",5,"state/a",{"max_rate":1e-320}]', "bad_frame"),
     "a rate below 0": ('["join",5,"state/a",{"max_rate":-1}]', "bad_frame"),
     "a rate of many": ('["join",5,"state/a",{"max_rate":"many"}]', "bad_frame"),
     "a rate of too many": ('["join",5,"state/a",{"max_rate":1001}]', "bad_frame"),

@@ -7,7 +7,8 @@ import { Presence } from "./presence";
 import { Reader, type RoomObserver } from "./reader";
 
 const KEPT = 100;
-const MOST_RATE = 1_000;
+const MIN_RATE = 0.001;
+const MAX_RATE = 1_000;
 
 /** What a room wants of the client it belongs to. */
 export interface RoomHost {
@@ -148,6 +149,6 @@ export class JoinedRoom implements Room {
 
 /** A hello that names no rate there can be would end the session. */
 function checked(rate: number | null = null): number | null {
-  if (rate !== null && !(rate > 0 && rate <= MOST_RATE)) throw new RangeError(`maxRate is above 0 and at most ${MOST_RATE}`);
+  if (rate !== null && !(rate >= MIN_RATE && rate <= MAX_RATE)) throw new RangeError(`maxRate is ${MIN_RATE} to ${MAX_RATE}`);
   return rate;
 }

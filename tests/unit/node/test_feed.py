@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 import threading
 
 import pytest
@@ -288,3 +289,14 @@ def test_nodes_in_two_threads_do_not_meet() -> None:
         done.set()
         thread.join()
     assert not failures
+
+
+@simulated
+async def test_an_interval_beyond_numbers_sets_no_timer_without_a_time() -> None:
+    """One timer at no time at all would spoil the order of every timer of the loop."""
+    listener = Listener()
+    room = Room()
+    room.feed.add_throttled(listener.reader.add(room.log, 0), math.inf, -math.inf)
+    room.publish()
+    await asyncio.sleep(0)
+    assert listener.read == [(0.0, 1)]

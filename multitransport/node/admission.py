@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
 
 from msgspec import structs
 
@@ -19,7 +19,7 @@ from multitransport.node.dispatch import Dispatch, joined_frame
 from multitransport.node.hub import Hub
 from multitransport.node.presence import Presence
 from multitransport.node.request import Request
-from multitransport.node.rooms import OWN_INBOXES, USER_INBOX, RoomTable, rooms_of_application
+from multitransport.node.rooms import OWN_INBOXES, PRESENCE, USER_INBOX, RoomTable, rooms_of_application
 from multitransport.node.session import JoinRequest, Session, Verbs
 from multitransport.node.sessions import Sessions
 from multitransport.node.settings import TRANSPORTS, Settings
@@ -57,8 +57,22 @@ class Admitted(NamedTuple):
     resumed: bool
 
 
+class Attached(NamedTuple):
+    """A session whose hello was taken, on the transport that carries it from now on, which has its welcome to come."""
+
+    client: Session
+    attachment: Attachment
+    hello: HelloOptions
+    token: str
+    resumed: bool
+    quiet: bool
+    """It polls on, and is not told what it knows already."""
+
+
 class Admission:
-    """Decides about hellos. What it refuses, by raising Close, it has made nothing for."""
+    """Decides about hellos. What it refuses, by raising Close, it has made nothing for. ``own`` runs what ends with the
+    node.
+    """
 
     def __init__(
         self,
@@ -75,6 +89,7 @@ class Admission:
         clock: Callable[[], float],
         new_secret: Callable[[], str],
         verbs: Verbs,
+        own: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
         self._settings = settings
         self._store = store
@@ -88,6 +103,7 @@ class Admission:
         self._clock = clock
         self._new_secret = new_secret
         self._verbs = verbs
+        self._own = own
         self._pulses = {transport: _pulse(settings, transport) for transport in TRANSPORTS}
 
     async def find(self, hello: HelloOptions) -> Session | None:
@@ -117,8 +133,8 @@ class Admission:
             raise Close(CloseCode.OTHER_USER, "these credentials belong to another user than the session")
         return candidate
 
-    async def admit(self, hello: HelloOptions, request: Request, transport: str) -> tuple[Session, Attachment]:
-        """Take a hello: make or resume its session, and attach it. Raises Close."""
+    async def admit(self, hello: HelloOptions, request: Request, transport: str) -> Attached:
+        """Take a hello: make or resume its session, and attach it; ``welcome`` is to follow. Raises Close."""
         most = self._settings.max_session_rooms
         if len(hello.rooms) > 2 * most + OWN_INBOXES or rooms_of_application(hello.rooms) > most:
             raise Close(CloseCode.BAD_PROTOCOL, f"a session may be in {most} rooms")
@@ -129,10 +145,9 @@ class Admission:
             self._new(hello, request, transport) if known is None else self._resume(known, hello, request, transport)
         )
         attachment = self._attach(admitted.client, hello, transport)
-        polling = transport == "poll" and admitted.resumed and known is not None and known.polling
+        quiet = transport == "poll" and admitted.resumed and known is not None and known.polling
         admitted.client.polling = transport == "poll"
-        await self._welcome(attachment, hello, admitted, quiet=polling)
-        return admitted.client, attachment
+        return Attached(admitted.client, attachment, hello, admitted.token, admitted.resumed, quiet)
 
     async def visit(
         self, request: Request, transport: str, name: str, position: Position | None, history: int | None
@@ -243,16 +258,17 @@ class Admission:
             former.close(Close(CloseCode.SUPERSEDED, "a newer transport carries this session"))
         return attachment
 
-    async def _welcome(self, attachment: Attachment, hello: HelloOptions, admitted: Admitted, *, quiet: bool) -> None:
-        """Lay out what the client is told first. ``quiet`` leaves out what a client that polls on knows already."""
-        client, settings = admitted.client, self._settings
+    async def welcome(self, attached: Attached) -> None:
+        """Lay out what the client is told first."""
+        client, attachment, hello, token, resumed, quiet = attached
+        settings = self._settings
         inbox = client.record.inbox
         await self._store.acknowledge(client.session_id, hello.acked)
         options = {
             "v": VERSION,
             "session": client.session_id,
-            "token": admitted.token,
-            "resumed": admitted.resumed,
+            "token": token,
+            "resumed": resumed,
             "seq": inbox.claimed,
             "window": settings.window,
             "ping": settings.ping_seconds,
@@ -262,7 +278,7 @@ class Admission:
             "transport": attachment.transport,
         }
         # Without its token a client that polls could neither send nor wait for the answer of the next one.
-        attachment.put("@welcome", encode(("welcome", options)), news=admitted.token != hello.token)
+        attachment.put("@welcome", encode(("welcome", options)), news=token != hello.token)
         for seq, outcome in inbox.to_repeat().items():
             attachment.put(seq, outcome)
         if (ack := attachment.acked()) is not None:
@@ -286,12 +302,14 @@ class Admission:
                 continue
             if room in waiting:
                 waiting[room].options = wanted
-            elif admitted.token == hello.token and wanted.position is not None and not room.startswith(USER_INBOX):
+            elif token == hello.token and wanted.position is not None and not room.startswith(USER_INBOX):
                 # Its client knows this session and had joined, so the server has taken the session out since.
                 attachment.put(room, encode(("left", None, room, ErrorCode.REMOVED, "no longer in the room")))
             else:
                 self._dispatch.submit(client, JoinRequest(room, wanted))
-        await self._presence.refresh(client)
+        # Not awaited: where many come and go at once the others are told with a delay, and the welcome is not.
+        if any(room.startswith(PRESENCE) for room in client.record.rooms):
+            self._own(self._presence.refresh(client))
 
     async def _rejoin(
         self,

@@ -103,6 +103,7 @@ class Node:
             clock=loop.time,
             new_secret=partial(secrets.token_urlsafe, 16),
             verbs=self.verbs,
+            own=self.own,
         )
         self.intake = Intake(
             settings=settings,
@@ -171,7 +172,14 @@ class Node:
         """Take a hello. Whoever calls this must ``release`` what it returns. Raises Close."""
         if self.draining:
             raise self.going_away()
-        return self._carry(*await self.admission.admit(hello, request, transport))
+        attached = await self.admission.admit(hello, request, transport)
+        attachment = self._carry(attached.client, attached.attachment)
+        try:
+            await self.admission.welcome(attached)
+        except BaseException:
+            self.release(attachment)  # a session that is attached for good would never expire
+            raise
+        return attachment
 
     async def visit(
         self, request: Request, transport: str, room: str, position: Position | None, history: int | None

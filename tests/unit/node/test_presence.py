@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from multitransport.core.log import Retention
+from multitransport.core.publication import Draft
 from multitransport.errors import Refuse
 from multitransport.node import presence, rooms
 from multitransport.node.attachment import Attachment
@@ -275,3 +276,21 @@ async def test_many_sessions_come_and_go_and_leave_nothing() -> None:
         assert await seen(site) == []
         store = site.node.presence._store
         assert msgspec.json.encode([store._rooms, len(store._member_of)]) == b"[{},0]"  # type: ignore[attr-defined]
+
+
+@simulated
+async def test_a_welcome_does_not_wait_for_a_presence_room_that_is_busy() -> None:
+    async with team_site() as site:
+        ann, bob = await come(site, "ann"), await come(site, "bob")
+        token = (await site.welcomed(ann))["token"]
+        site.release(ann)
+        await asyncio.sleep(PRESENCE_SECONDS + 1)
+        site.take(bob)
+        name = "@presence/team/1"
+        retention = site.node.rooms.retention(name)
+        for _ in range(retention.count // 2 - 1):
+            await site.node.hub.publish(name, Draft("member", b"{}", key="user:cat"), retention)
+        hello = site.attach(2, token=token, cookie="user=ann")
+        with pytest.raises(StopIteration):
+            hello.send(None)
+        assert await seen(site) == [("user:bob", ["websocket"]), ("user:ann", ["websocket"])]

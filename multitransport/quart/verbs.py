@@ -40,12 +40,15 @@ class Verbs(Declarations):
         raise NotImplementedError
 
     def user(self, user_id: str) -> str:
-        """Return the name of a user's inbox, to publish to: all the sessions that are the user's now."""
-        return f"{USER_INBOX}{user_id}"
+        """Return the name of a user's inbox, to publish to: all the sessions that are the user's now.
 
-    def session(self, session_id: str) -> str:
-        """Return the name of a session's inbox, to publish to."""
-        return f"{SESSION_INBOX}{session_id}"
+        Raises TypeError for an id that is no string, ValueError for an empty one; so does all that takes a ``user``.
+        """
+        return f"{USER_INBOX}{_user_id(user_id)}"
+
+    def session(self, session: str | Session) -> str:
+        """Return the name of a session's inbox, to publish to; a session may be named by itself or by its id."""
+        return f"{SESSION_INBOX}{_session_id(session)}"
 
     @overload
     async def publish(
@@ -112,24 +115,29 @@ class Verbs(Declarations):
             publication.cancel()
             raise BrokerUnavailable(f"publishing to {room!r} took longer than {timeout_seconds} seconds") from None
 
-    async def join(self, room: str, *, user: str | None = None, session: str | None = None) -> None:
+    async def join(self, room: str, *, user: str | None = None, session: str | Session | None = None) -> None:
         """Join a user's sessions, or one session, to a room, without asking its check. Raises Refuse."""
-        await self._here(self._running().node.verbs.join(room, user, session))
+        await self._here(self._running().node.verbs.join(room, *_named(user, session)))
 
-    async def leave(self, room: str, *, user: str | None = None, session: str | None = None) -> None:
+    async def leave(self, room: str, *, user: str | None = None, session: str | Session | None = None) -> None:
         """Take a user's sessions, or one session, out of a room; their clients do not join it again by themselves.
 
         Raises Refuse where no such room is declared.
         """
-        await self._here(self._running().node.verbs.leave(room, user, session))
+        await self._here(self._running().node.verbs.leave(room, *_named(user, session)))
 
     async def disconnect(
-        self, *, user: str | None = None, session: str | None = None, code: int = CloseCode.ENDED, reason: str = ""
+        self,
+        *,
+        user: str | None = None,
+        session: str | Session | None = None,
+        code: int = CloseCode.ENDED,
+        reason: str = "",
     ) -> None:
         """End a user's sessions, or one session. ``code`` may be an application's: 4000-4499 lets the client come back
         with a new session, 4500-4999 is final, and so is the default. Raises ValueError for another.
         """
-        await self._here(self._running().node.verbs.disconnect(user, session, code, reason))
+        await self._here(self._running().node.verbs.disconnect(*_named(user, session), code, reason))
 
     async def request_all(self, room: str, event: str, data: Any = None, *, timeout: float = 10.0) -> Answers:
         """Ask every session that is in the room now; return the answers that came in time, and who gave none.
@@ -158,6 +166,30 @@ class Verbs(Declarations):
         if loop is asyncio.get_running_loop():
             return await work
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+
+
+def _named(user: str | None, session: str | Session | None) -> tuple[str | None, str | None]:
+    """Return the ids of those meant, either a user's or a session's. Raises TypeError, ValueError."""
+    if (user is None) == (session is None):
+        raise TypeError("say either user= or session=")
+    return (None, _session_id(session)) if user is None else (_user_id(user), None)
+
+
+def _user_id(user_id: object) -> str:
+    if not isinstance(user_id, str):
+        raise TypeError(f"a user id is a string, not {user_id!r}; say str(…)")
+    if not user_id:
+        raise ValueError("a user id is not empty")
+    return user_id
+
+
+def _session_id(session: object) -> str:
+    session_id = session.session_id if isinstance(session, Session) else session
+    if not isinstance(session_id, str):
+        raise TypeError(f"a session is a Session or its id, a string, not {session_id!r}")
+    if not session_id:
+        raise ValueError("a session id is not empty")
+    return session_id
 
 
 def _current_loop() -> asyncio.AbstractEventLoop | None:

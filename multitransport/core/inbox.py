@@ -13,6 +13,10 @@ from multitransport.protocol.frames import encode
 __all__ = ["BrokenSequence", "Inbox"]
 
 
+_PLACED = (b'["joined",', b'["left",')
+"""Outcomes that mean something only where they stand: what comes before a ``joined`` belongs to a former membership."""
+
+
 class BrokenSequence(Exception):
     """The client's seqs jump or exceed the window."""
 
@@ -86,10 +90,12 @@ class Inbox(msgspec.Struct):
     def kept(self) -> tuple[dict[int, Frame], int]:
         """Return the outcomes that can be told beside the stream, and up to where they are all there is to tell.
 
-        What could not be kept is on the stream alone, and so is an ``ack`` that covers it.
+        What could not be kept is on the stream alone, and so is what has its place among a room's publications, and an
+        ``ack`` that covers either.
         """
-        first = min(self.unkept) if self.unkept else self.processed + 1
-        return {seq: self.outcomes[seq] for seq in sorted(self.outcomes)}, min(self.processed, first - 1)
+        placed = {seq for seq, outcome in self.outcomes.items() if text(outcome).startswith(_PLACED)}
+        first = min({*placed, *(self.unkept or ()), self.processed + 1})
+        return {seq: self.outcomes[seq] for seq in sorted(self.outcomes.keys() - placed)}, first - 1
 
     def acknowledge(self, through: int) -> None:
         """Forget the outcomes the client has, up to what is processed."""

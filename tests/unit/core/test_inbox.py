@@ -138,6 +138,22 @@ def test_what_could_not_be_kept_is_told_on_the_stream_alone() -> None:
     assert inbox.kept() == ({3: b"three"}, 3)
 
 
+def test_what_has_its_place_among_publications_is_told_on_the_stream_alone() -> None:
+    inbox = Inbox()
+    inbox.claim([1, 2, 3, 4], WINDOW)
+    inbox.commit(1, b'["reply",1,"[]"]', MAX_BYTES)
+    inbox.commit(2, b'["joined",2,"r",["e",0],{}]', MAX_BYTES)
+    inbox.commit(3, b'["left",3,"r"]', MAX_BYTES)
+    inbox.commit(4, b'["error",4,"refused",""]', MAX_BYTES)
+    told, through = inbox.kept()
+    assert (list(told), through) == ([1, 4], 1)
+    assert list(inbox.to_repeat()) == [1, 2, 3, 4]
+    inbox.acknowledge(2)
+    assert inbox.kept()[1] == 2
+    inbox.acknowledge(3)
+    assert inbox.kept()[1] == 4
+
+
 # Acknowledging
 
 

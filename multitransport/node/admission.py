@@ -186,14 +186,13 @@ class Admission:
         """
         session_id = self._new_secret() if known is None else known.session_id
         candidate = Session(SessionRecord(session_id, hello.new, b"", None, 0), request, self._verbs)
-        if known is not None:
-            candidate.resumed = True
-            candidate.data.update(known.data)
         candidate.credential = request.credential()
-        if known is not None and known.credential == candidate.credential and transport == "poll" and known.polling:
-            candidate.user_id = known.user_id
-            candidate.gates = known.gates
-            return candidate
+        if known is not None:
+            if known.credential == candidate.credential and transport == "poll" and known.polling:
+                candidate.user_id = known.user_id
+                candidate.admissions, candidate.gates = 0, known.gates
+                return candidate
+            candidate.stand_in_for(known)
         try:
             await self._checks.connect(candidate, request, bytes(hello.auth))
             allowed = transport is None or await self._checks.transport(candidate, transport)

@@ -148,9 +148,11 @@ class Checks:
 
     async def _pass(self, client: Session, gate: Callable[..., Any] | None) -> None:
         """Run the connect check of a namespace unless the session has passed it. Raises Refuse."""
-        if gate is not None and gate not in client.gates:
+        while gate is not None and gate not in client.gates:
+            admissions = client.admissions
             _must_not_be_false(await self._call("the namespace's connect check", self._gates[gate], client))
-            client.gates |= {gate}
+            if client.admissions == admissions:  # else it was resumed meanwhile, and is asked for that request too
+                client.gates |= {gate}
 
     async def _allow(self, what: str, client: Session, call: Call, function: Callable[[], Awaitable[Any]]) -> None:
         """Run a check behind all middlewares. Raises Refuse where it says no, whatever they make of that, and where one

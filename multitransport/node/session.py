@@ -53,8 +53,10 @@ class Session:
     """One client, whatever carries it. Its handlers, checks and callbacks get it as their first argument."""
 
     __slots__ = (
+        "_before",
         "_data",
         "_verbs",
+        "admissions",
         "attachment",
         "away_since",
         "credential",
@@ -93,8 +95,10 @@ class Session:
         self.worker: asyncio.Task[None] | None = None
         self.tasks: set[asyncio.Task[None]] | None = None
         """Concurrent handlers under way."""
+        self.admissions = 1
+        """How often the connect check has let it in."""
         self.gates: frozenset[Callable[..., Any]] = frozenset()
-        """Connect checks of namespaces it has passed."""
+        """Connect checks of namespaces it has passed since then."""
         self.rates: Mapping[str, float] = _NOTHING
         """How often it wants to hear of rooms at most, by room."""
         self.metas: Mapping[str, Any] = _NOTHING
@@ -104,17 +108,29 @@ class Session:
         self.told_at: Mapping[str, float] = _NOTHING
         """While it is detached, when it was told last in rooms that it wants to hear of only so often."""
         self._data: dict[str, Any] | None = None
+        self._before: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
         return f"<Session {self.session_id} user={self.user_id!r} {self.state.value}>"
+
+    def stand_in_for(self, client: Session) -> None:
+        """Be what the connect check is given in the place of a session that may be resumed: with a copy of its data, so
+        that a check that refuses changes nothing.
+        """
+        self.resumed = True
+        if client._data is not None:
+            self._before = client._data.copy()
+            self._data = client._data.copy()
 
     def resume_as(self, candidate: Session) -> None:
         """Take over what the connect check made of the request that resumes it."""
         self.http = candidate.http
         self.credential = candidate.credential
+        self.admissions += candidate.admissions
         self.gates = candidate.gates
         self.resumed = True
-        self._data = candidate._data
+        if candidate._data is not None:
+            _merge(self.data, candidate._before or {}, candidate._data)
 
     def set_rate(self, room: str, max_rate: float | None) -> None:
         """Note how often it wants to hear of a room at most; None lifts the bound."""
@@ -183,3 +199,10 @@ class Session:
     async def presence(self, room: str, meta: Any) -> None:
         """Change what others see of the session in a room with presence."""
         await self._verbs.change_presence(self, room, meta)
+
+
+def _merge(data: dict[str, Any], before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Change in data what was changed from before to after, and leave what others have changed meanwhile."""
+    for name in before.keys() - after.keys():
+        data.pop(name, None)
+    data.update({name: value for name, value in after.items() if name not in before or before[name] is not value})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable, Iterator, Set
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 from multitransport.brokers.base import Member
@@ -20,6 +20,9 @@ from multitransport.quart.serving import Running
 __all__ = ["Verbs"]
 
 T = TypeVar("T")
+
+# Not Iterable: a string is one too.
+Several = list[str] | tuple[str, ...] | Set[str] | Iterator[str]
 
 
 class PublishOptions(TypedDict, total=False):
@@ -52,52 +55,72 @@ class Verbs(Declarations):
 
     @overload
     async def publish(
-        self, room: str, event: str, data: Any, *, volatile: Literal[False] = False, **options: Unpack[PublishOptions]
+        self,
+        room: str,
+        event: str,
+        data: Any = None,
+        *,
+        volatile: Literal[False] = False,
+        **options: Unpack[PublishOptions],
     ) -> Position: ...
 
     @overload
     async def publish(
-        self, room: str, event: str, data: Any, *, volatile: bool, **options: Unpack[PublishOptions]
+        self, room: str, event: str, data: Any = None, *, volatile: bool, **options: Unpack[PublishOptions]
     ) -> Position | None: ...
 
     @overload
     async def publish(
-        self, room: list[str], event: str, data: Any, *, volatile: bool = False, **options: Unpack[PublishOptions]
+        self,
+        room: Several,
+        event: str,
+        data: Any = None,
+        *,
+        volatile: bool = False,
+        **options: Unpack[PublishOptions],
     ) -> list[Position | None]: ...
 
     async def publish(
         self,
-        room: str | list[str],
+        room: str | Several,
         event: str,
-        data: Any,
+        data: Any = None,
         *,
         volatile: bool = False,
-        **options: Unpack[PublishOptions],
+        key: str | None = None,
+        deleted: bool = False,
+        exclude: str | Session | None = None,
+        id: str | None = None,  # noqa: A002
     ) -> Position | list[Position | None] | None:
         """Publish to a room, or to each of several, and return the publication's position, or theirs.
 
         ``data`` is bytes, or anything JSON can say. In a state room ``key`` says which value this is, and ``deleted``
-        ends it. ``exclude`` is a session that is not sent it. ``volatile`` is kept by nobody: it has no position, and
-        who does not keep up misses it. A repeated ``id`` is the publication it repeats, as long as the room keeps that.
+        ends it. ``exclude`` is a session that is not sent it. ``volatile`` is kept by nobody: it has no position, so
+        that None is returned, and who does not keep up misses it. A repeated ``id`` is the publication it repeats, as
+        long as the room keeps that.
 
         Raises, having published nothing, Refuse where no such room is declared, TypeError for data JSON cannot say and
-        ValueError for a key that is missing or too much; RoomFull, BrokerUnavailable.
+        ValueError for a key that is missing or too much. Raises RoomFull or BrokerUnavailable where a room does not
+        take it: of several, those before it have.
         """
-        rooms = [room] if isinstance(room, str) else room
-        exclude = options.get("exclude")
-        draft = draft_of(
-            event,
-            data,
-            key=options.get("key"),
-            deleted=options.get("deleted", False),
-            exclude=exclude.session_id if isinstance(exclude, Session) else exclude,
-            id=options.get("id"),
-        )
-        positions = await self._here(self._running().node.verbs.publish_all(rooms, draft, volatile=volatile))
-        return positions[0] if isinstance(room, str) else positions
+        one = isinstance(room, str)
+        excluded = None if exclude is None else _session_id(exclude)
+        draft = draft_of(event, data, key=key, deleted=deleted, exclude=excluded, id=id)
+        work = self._running().node.verbs.publish_all(_rooms(room), draft, volatile=volatile)
+        positions = await self._here(work)
+        return positions[0] if one else positions
 
     def publish_from_thread(
-        self, room: str, event: str, data: Any, *, timeout_seconds: float = 10.0, **options: Unpack[PublishOptions]
+        self,
+        room: str,
+        event: str,
+        data: Any = None,
+        *,
+        timeout_seconds: float = 10.0,
+        key: str | None = None,
+        deleted: bool = False,
+        exclude: str | Session | None = None,
+        id: str | None = None,  # noqa: A002
     ) -> Position:
         """Publish from plain code in a thread, and wait for it; the options are those of ``publish``.
 
@@ -108,7 +131,8 @@ class Verbs(Declarations):
             raise MultiTransportError(
                 "publish_from_thread would wait for the very loop it blocks; here it is `await rt.publish(…)`"
             )
-        publication = asyncio.run_coroutine_threadsafe(self.publish(room, event, data, **options), loop)
+        publishing = self.publish(room, event, data, key=key, deleted=deleted, exclude=exclude, id=id)
+        publication = asyncio.run_coroutine_threadsafe(publishing, loop)
         try:
             return publication.result(timeout_seconds)
         except TimeoutError:
@@ -166,6 +190,14 @@ class Verbs(Declarations):
         if loop is asyncio.get_running_loop():
             return await work
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+
+
+def _rooms(room: object) -> list[str]:
+    """Return the rooms that are meant. Raises TypeError."""
+    rooms = [room] if isinstance(room, str) else list(room) if isinstance(room, Iterable) else None
+    if rooms is None or not all(isinstance(each, str) for each in rooms):
+        raise TypeError(f"a room is a string, or several are a list of strings, not {room!r}")
+    return rooms
 
 
 def _named(user: str | None, session: str | Session | None) -> tuple[str | None, str | None]:

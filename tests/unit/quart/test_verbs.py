@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,10 @@ def application() -> tuple[Quart, MultiTransport]:
     @rt.room("team/<id>")
     async def team(client: Session, id: str) -> None:
         met.append(client)
+
+    @rt.room("market", mode="state")
+    async def market(client: Session) -> None:
+        """Let everybody in."""
 
     app.config["met"] = met
     rt.init_app(app)
@@ -69,3 +74,45 @@ async def test_a_session_may_be_named_by_itself() -> None:
         assert session.rooms == {"team/1"}
         await rt.disconnect(session=session)
     assert client.status == "closed"
+
+
+@pytest.mark.parametrize("misspelt", ["exclud", "volitile", "ky"])
+async def test_a_misspelt_option_is_told(misspelt: str) -> None:
+    app, rt = application()
+    options: dict[str, Any] = {misspelt: "a"}
+    async with app.test_app():
+        with pytest.raises(TypeError, match=misspelt):
+            await rt.publish("team/1", "e", 1, **options)
+        with pytest.raises(TypeError, match=misspelt):
+            await asyncio.to_thread(rt.publish_from_thread, "team/1", "e", 1, **options)
+
+
+async def test_who_cannot_be_excluded_is_told() -> None:
+    app, rt = application()
+    nobody: Any = 5
+    async with app.test_app():
+        with pytest.raises(TypeError, match="a session is a Session or its id, a string, not 5"):
+            await rt.publish("team/1", "e", 1, exclude=nobody)
+
+
+async def test_rooms_may_come_from_a_generator() -> None:
+    app, rt = application()
+    async with app.test_app():
+        positions = await rt.publish((f"team/{number}" for number in range(2)), "e", 1)
+        assert [position and position.offset for position in positions] == [1, 1]
+
+
+@pytest.mark.parametrize("room", [5, None, ["team/1", 5]])
+async def test_what_is_no_room_is_told(room: Any) -> None:
+    app, rt = application()
+    async with app.test_app():
+        with pytest.raises(TypeError, match="a room is a string, or several are a list of strings, not "):
+            await rt.publish(room, "e", 1)
+
+
+async def test_what_ends_a_key_needs_no_data() -> None:
+    app, rt = application()
+    async with app.test_app():
+        await rt.publish("market", "price", 1, key="a")
+        await rt.publish("market", "price", key="a", deleted=True)
+        assert (await rt.read("market")).state == {}

@@ -135,9 +135,9 @@ async def test_the_rate_of_a_state_room_can_be_changed(server: Server, transport
         await room.set_max_rate(1000)
         await eventually(lambda: room.state == {"x": 2})
         await room.set_max_rate(None)
-        with pytest.raises(ValueError, match="0.001 to 1000"):
+        with pytest.raises(ValueError, match=r"0\.001 to 1000"):
             await room.set_max_rate(0)
-        with pytest.raises(ValueError, match="0.001 to 1000"):
+        with pytest.raises(ValueError, match=r"0\.001 to 1000"):
             client.join("state/b", max_rate=1001)
 
 

@@ -189,9 +189,9 @@ class TestRates:
     @pytest.mark.parametrize("rate", [0, -1, 1e-320, 0.000999, 1001, float("nan")])
     def test_what_is_no_rate_is_refused_at_once(self, rate: float) -> None:
         line = state_line()
-        with pytest.raises(ValueError, match="0.001 to 1000"):
+        with pytest.raises(ValueError, match=r"0\.001 to 1000"):
             line.session.set_max_rate(2, "r", rate)
-        with pytest.raises(ValueError, match="0.001 to 1000"):
+        with pytest.raises(ValueError, match=r"0\.001 to 1000"):
             line.session.join(2, "s", max_rate=rate)
         assert line.sent() == []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -58,7 +58,7 @@ class Log:
         self.size = self.written = 0
         self._publications: dict[int, Publication] = {}
         self._by_id: dict[str, Publication] = {}
-        self._slices: dict[tuple[int, int], Slice] = {}
+        self._slices: dict[Any, Slice] = {}
 
     def __len__(self) -> int:
         return len(self._publications)
@@ -95,7 +95,8 @@ class Log:
         """Return at least one publication after the offset, and about ``limit_bytes``; ``base <= after < top``."""
         found = self._slices.get((after, limit_bytes))
         if found is None:
-            found = self._cache(after, limit_bytes, self._collect(after, limit_bytes))
+            found = self._collect(after, limit_bytes)
+            self._cache((after, limit_bytes), found)
         return found
 
     def newest(self, count: int) -> Recovery:
@@ -143,11 +144,10 @@ class Log:
         self.size -= publication.size
         self._slices.clear()
 
-    def _cache(self, after: int, limit_bytes: int, found: Slice) -> Slice:
+    def _cache(self, key: Any, found: Slice) -> None:
         if found.size > _CACHED_BYTES:
-            return found
+            return
         cached = sum(each.size for each in self._slices.values())
         if len(self._slices) >= _CACHED_SLICES or cached + found.size > _CACHED_BYTES:
             self._slices.clear()
-        self._slices[after, limit_bytes] = found
-        return found
+        self._slices[key] = found

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from multitransport.core.cursor import Cursor, Gap, Line
-from multitransport.core.publication import Publication, Slice, at_frame
-from multitransport.core.state import StateLog
-from multitransport.protocol.position import Position
+from multitransport.core.publication import Slice
+from multitransport.core.state import Pass, StateLog
+from multitransport.protocol.position import MAX_COUNT
 
 __all__ = ["StateCursor"]
 
 
 class StateCursor(Cursor):
-    """A reader's place in one state room, and, while a pass takes several batches, the keys it has yet to send.
+    """A reader's place in one state room, and, while a pass takes several batches, how many of its keys are told.
 
     A pass fixes the top and sends the value that each key changed since the offset has when its turn comes; the offset
     moves when it is over.
@@ -21,21 +21,21 @@ class StateCursor(Cursor):
     Up to ``since`` it is sent what excludes it too: those are the values it begins with.
     """
 
-    __slots__ = ("again", "floor", "keys", "since", "state", "top")
+    __slots__ = ("again", "floor", "since", "state", "told", "under_way")
 
     def __init__(self, reader: Line, log: StateLog, offset: int) -> None:
         super().__init__(reader, log, offset)
         self.state = log
         self.floor = offset or log.base
         self.since = offset or log.top
-        self.top = 0
-        self.keys: list[str] = []
+        self.under_way: Pass | None = None
+        self.told = 0
         self.again = False
 
     @property
     def goes_on(self) -> bool:
         """Whether it reads on: to the end of the pass, and then only if it was told to meanwhile."""
-        return bool(self.keys) or (self.again and self.behind)
+        return self.under_way is not None or (self.again and self.behind)
 
     def flush(self) -> None:
         """The log has grown: have it read now, or once more when the pass under way is over."""
@@ -47,50 +47,44 @@ class StateCursor(Cursor):
         log = self.state
         if log.base <= self.floor:
             return None
-        fresh = self.floor > self.offset and not self.keys
+        fresh = self.floor > self.offset and self.under_way is None
         self.floor = log.base
         if fresh:
             return None
         self.offset = 0
         self.since = log.top
-        self.keys = []
+        self.under_way = None
         return Gap(log, 0, None)
 
     def next(self, limit_bytes: int) -> Slice:
         """Return a pass, or the next part of one."""
         log = self.state
-        if not self.keys:
+        if self.reader.whole:
+            limit_bytes = MAX_COUNT
+        if self.under_way is None:
             self.again = False
-            self.top = log.top
             if self.floor > self.offset:
-                self.floor = self.top
-            if log.fits(self.offset, limit_bytes):
-                found = log.slice(self.offset, limit_bytes)
+                self.floor = log.top
+            found = log.whole(self.offset, limit_bytes)
+            if found is not None:
                 self.offset = self.floor = found.last
-                session_id = self.reader.owner.session_id
-                return found.without(session_id, None, self.since) if session_id in found.excluded else found
-            self.keys = log.keys_after(self.offset)
-        return self._part(limit_bytes)
+                return self._mine(found)
+            self.under_way = log.begin(self.offset)
+            self.told = 0
+        return self._part(self.under_way, limit_bytes)
 
-    def _part(self, limit_bytes: int) -> Slice:
-        """Return some of the keys of a pass, each with the value it has now; the last part moves the position."""
-        log = self.state
-        publications = []
-        taken = 0
-        for key in self.keys:
-            taken += 1
-            found = log.current(key)
-            if found is None or self._is_spared(found):
-                continue
-            publications.append(found)
-            limit_bytes -= found.size + 1
-            if limit_bytes <= 0 and not self.reader.whole:
-                break
-        del self.keys[:taken]
-        if self.keys:
-            return Slice(publications, self.offset)
-        self.offset = self.floor = self.top
-        return Slice(publications, self.top, at_frame(log.room, Position(log.epoch, self.top)))
+    def _part(self, under_way: Pass, limit_bytes: int) -> Slice:
+        """Return the next part of a pass of which anything is for this reader; the last moves the position."""
+        while True:
+            part = self.state.part(under_way, self.told, limit_bytes)
+            self.told = part.end
+            if part.tail is not None:
+                self.offset = self.floor = under_way.top
+                self.under_way = None
+                return self._mine(part)
+            if (mine := self._mine(part)).publications:
+                return mine
 
-    def _is_spared(self, publication: Publication) -> bool:
-        return publication.offset > self.since and publication.draft.exclude == self.reader.owner.session_id
+    def _mine(self, found: Slice) -> Slice:
+        session_id = self.reader.owner.session_id
+        return found.without(session_id, None, self.since) if session_id in found.excluded else found

@@ -9,7 +9,32 @@ from multitransport.core.publication import Draft, Publication, Slice, at_frame
 from multitransport.errors import RoomFull
 from multitransport.protocol.position import Position
 
-__all__ = ["StateLog", "new_log"]
+__all__ = ["Part", "Pass", "StateLog", "new_log"]
+
+_CACHED_PASSES = 8
+
+
+class Pass:
+    """The keys that changed after an offset, up to a top, where they are too much for one batch. All readers that begin
+    at the same place share it.
+    """
+
+    __slots__ = ("after", "keys", "top")
+
+    def __init__(self, after: int, top: int, keys: list[str]) -> None:
+        self.after = after
+        self.top = top
+        self.keys = keys
+
+
+class Part(Slice):
+    """What comes in one batch of a pass: ``end`` of its keys are told by then."""
+
+    __slots__ = ("end",)
+
+    def __init__(self, end: int, publications: list[Publication], last: int, tail: bytes | None) -> None:
+        super().__init__(publications, last, tail)
+        self.end = end
 
 
 class StateLog(Log):
@@ -18,7 +43,7 @@ class StateLog(Log):
     Up to ``base`` deletions are forgotten: a reader from before has to begin anew.
     """
 
-    __slots__ = ("_deleted", "_deleted_bytes", "_keys")
+    __slots__ = ("_deleted", "_deleted_bytes", "_keys", "_passes", "_too_much")
 
     mode = "state"
 
@@ -27,6 +52,8 @@ class StateLog(Log):
         self._keys: dict[str, Publication] = {}
         self._deleted: dict[int, Publication] = {}
         self._deleted_bytes = 0
+        self._passes: dict[int, Pass] = {}
+        self._too_much: dict[int, int] = {}
 
     def append(self, draft: Draft, now: float) -> Publication:
         """Put a publication in the place of the one with its key, and return it.
@@ -98,23 +125,38 @@ class StateLog(Log):
             return Recovery(0, False, None)
         return Recovery(position.offset, True, None)
 
-    def fits(self, after: int, limit_bytes: int) -> bool:
-        """Tell whether all that changed after the offset is within the limit, or a single publication."""
-        for count, publication in enumerate(reversed(self._publications.values())):
-            if publication.offset <= after:
-                break
-            limit_bytes -= publication.size + 1
-            if limit_bytes < 0 and count:
-                return False
-        return True
+    def whole(self, after: int, limit_bytes: int) -> Slice | None:
+        """Return all that changed after the offset; None where that is more than the limit and one publication.
 
-    def keys_after(self, offset: int) -> list[str]:
-        """Return the keys changed after the offset, oldest change first."""
-        return [str(each.draft.key) for each in self._after(offset)]
+        A thousand readers at the same place cost one look at what changed.
+        """
+        if (found := self._slices.get((after, limit_bytes))) is not None:
+            return found
+        if after <= self._too_much.get(limit_bytes, -1):
+            return None
+        if not self._fits(after, limit_bytes):
+            self._too_much[limit_bytes] = after  # and so it is after all offsets below
+            return None
+        return self.slice(after, limit_bytes)
 
-    def current(self, key: str) -> Publication | None:
-        """Return the newest publication of a key; None where its deletion is forgotten."""
-        return self._keys.get(key)
+    def begin(self, after: int) -> Pass:
+        """Return what a pass after the offset has to tell, oldest change first."""
+        found = self._passes.get(after)
+        if found is None:
+            if len(self._passes) >= _CACHED_PASSES:
+                self._passes.clear()
+            found = self._passes[after] = Pass(after, self.top, [str(each.draft.key) for each in self._after(after)])
+        return found
+
+    def part(self, of: Pass, told: int, limit_bytes: int) -> Part:
+        """Return what comes after so many keys of a pass, each with the value it has now, about ``limit_bytes`` of it;
+        the last part moves the position.
+        """
+        found = self._slices.get((of, told, limit_bytes))
+        if not isinstance(found, Part):
+            found = self._collect_part(of, told, limit_bytes)
+            self._cache((of, told, limit_bytes), found)
+        return found
 
     def values(self) -> list[Publication]:
         """Return the current value of each key, oldest change first."""
@@ -123,6 +165,32 @@ class StateLog(Log):
     def _collect(self, after: int, limit_bytes: int) -> Slice:
         """Return a whole pass, whatever its size."""
         return Slice(self._after(after), self.top, at_frame(self.room, self.position))
+
+    def _collect_part(self, of: Pass, told: int, limit_bytes: int) -> Part:
+        publications = []
+        while told < len(of.keys) and limit_bytes > 0:
+            found = self._keys.get(of.keys[told])
+            told += 1
+            if found is not None:  # else its deletion is forgotten
+                publications.append(found)
+                limit_bytes -= found.size + 1
+        if told < len(of.keys):
+            return Part(told, publications, of.after, None)
+        return Part(told, publications, of.top, at_frame(self.room, Position(self.epoch, of.top)))
+
+    def _fits(self, after: int, limit_bytes: int) -> bool:
+        for count, publication in enumerate(reversed(self._publications.values())):
+            if publication.offset <= after:
+                break
+            limit_bytes -= publication.size + 1
+            if limit_bytes < 0 and count:
+                return False
+        return True
+
+    def _add(self, publication: Publication) -> None:
+        super()._add(publication)
+        self._passes.clear()
+        self._too_much.clear()
 
     def _after(self, offset: int) -> list[Publication]:
         changed = takewhile(lambda each: each.offset > offset, reversed(self._publications.values()))

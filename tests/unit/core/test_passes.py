@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from hypothesis import settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from multitransport.core.log import Retention
-from multitransport.core.publication import Draft, Slice
+from multitransport.core.publication import Draft, Publication, Slice
 from multitransport.core.reader import Cursor, Gap, Reader
 from multitransport.core.state import StateLog
 from multitransport.errors import RoomFull
@@ -79,6 +80,47 @@ def test_readers_at_one_place_share_a_pass() -> None:
         reader.add(log, 1)
     one, other = (reader.take(ENOUGH)[0] for reader in readers)
     assert one is other
+
+
+def test_readers_at_one_place_share_the_parts_of_a_large_pass_as_long_as_nothing_changes() -> None:
+    log = log_of("a", "b", "c", "d")
+    readers = [Reader(Owner(name)) for name in ("me", "other", "late")]
+    for reader in readers:
+        reader.add(log, 0)
+    mine, others = ([item for _ in range(2) for item in reader.take(1)] for reader in readers[:2])
+    assert [id(each) for each in mine] == [id(each) for each in others]
+    put(log, "d", exclude="other")
+    assert [parts(reader) for reader in readers] == [
+        [[("c", 3, False)], [("d", 5, False)]],
+        [[("c", 3, False)], []],
+        [[("a", 1, False)], [("b", 2, False)], [("c", 3, False)], [("d", 5, False)]],
+    ]
+
+
+def test_what_changed_is_looked_through_once_for_all_readers_at_one_place() -> None:
+    looks = []
+
+    class Counted(dict[int, Publication]):
+        def values(self) -> Any:
+            looks.append(len(self))
+            return super().values()
+
+    log = log_of(*(f"k{number}" for number in range(100)))
+    log._publications = Counted(log._publications)
+    for limit in (ENOUGH, 1_000):
+        readers = [Reader(Owner()) for _ in range(50)]
+        for reader in readers:
+            reader.add(log, 0)
+        batches = [[told(reader.take(limit)) for _ in range(6)] for reader in readers]
+        assert all(each == batches[0] for each in batches)
+        assert sum(map(len, batches[0])) == 100
+    assert len(looks) <= 4
+
+
+def test_few_large_passes_are_kept() -> None:
+    log = log_of(*(f"k{number}" for number in range(20)))
+    assert [len(log.begin(after).keys) for after in range(20)] == list(range(20, 0, -1))
+    assert len(log._passes) <= 8
 
 
 def test_a_pass_in_one_batch_ends_with_its_position() -> None:

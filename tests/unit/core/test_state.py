@@ -89,8 +89,15 @@ def test_a_newcomer_begins_before_all_values_and_where_there_are_none_at_the_end
 def test_what_fits_is_all_that_changed_or_a_single_publication() -> None:
     log = log_of("a", "b", "c")
     whole = sum(each.size + 1 for each in log.values())
-    assert (log.fits(0, whole), log.fits(0, whole - 1)) == (True, False)
-    assert (log.fits(2, 1), log.fits(1, 1), log.fits(3, 0), log_of().fits(0, 0)) == (True, False, True, True)
+
+
+    def fits(after: int, limit_bytes: int) -> bool:
+        return log.whole(after, limit_bytes) is not None
+
+    assert (fits(0, whole), fits(0, whole - 1)) == (True, False)
+    assert (fits(2, 1), fits(1, 1), fits(0, 1), fits(2, 1), fits(3, 0)) == (True, False, False, True, True)
+    put(log, "c")
+    assert (fits(2, 1), fits(3, 1)) == (True, True)
 
 
 def test_the_bounds_are_keys_and_bytes() -> None:

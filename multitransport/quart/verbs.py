@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Iterator, Set
+from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 from multitransport.brokers.base import Member
@@ -22,7 +23,7 @@ __all__ = ["Verbs"]
 T = TypeVar("T")
 
 # Not Iterable: a string is one too.
-Several = list[str] | tuple[str, ...] | Set[str] | Iterator[str]
+Several = list[str] | tuple[str, ...] | AbstractSet[str] | Iterator[str]
 
 
 class PublishOptions(TypedDict, total=False):

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from multitransport.brokers.base import SessionStore, StaleAttach
 from multitransport.core.heartbeat import Heartbeat, Pulse
-from multitransport.core.log import Recovery
+from multitransport.core.log import Log, Recovery
 from multitransport.core.session import Event, SessionRecord, State, next_state
 from multitransport.errors import BrokerUnavailable, Refuse
 from multitransport.node.attachment import Attachment, Close
@@ -282,22 +282,13 @@ class Admission:
             attachment.put(seq, outcome)
         if (ack := attachment.acked()) is not None:
             attachment.put("@ack", ack, news=False)
-        told_at, client.told_at = client.told_at, {}
-        for room, joined_at in list(client.record.rooms.items()):
-            asked = hello.rooms.get(room)
-            if asked is None:
-                asked = JoinOptions(max_rate=client.rates.get(room))
-            known = asked.position is not None
-            given = JoinOptions(asked.position or joined_at, max_rate=asked.max_rate)
-            client.set_rate(room, asked.max_rate)
-            last = told_at.get(room, -math.inf)
-            await self._rejoin(client, attachment, room, given, told_at=last, known=known, quiet=quiet and known)
+        had = await self._rejoin_all(client, attachment, hello, quiet=quiet)
         # What an earlier hello asked for and still waits keeps its place before the frames that rely on it, or is no
         # longer wanted.
         client.jobs[:] = [job for job in client.jobs if not isinstance(job, JoinRequest) or job.room in hello.rooms]
         waiting = {job.room: job for job in client.jobs if isinstance(job, JoinRequest)}
         for room, wanted in hello.rooms.items():
-            if room in client.record.rooms:
+            if room in had or room in client.record.rooms:
                 continue
             if room in waiting:
                 waiting[room].options = wanted
@@ -309,6 +300,25 @@ class Admission:
         # Not awaited: where many come and go at once the others are told with a delay, and the welcome is not.
         if any(room.startswith(PRESENCE) for room in client.record.rooms):
             self._own(self._presence.refresh(client))
+
+    async def _rejoin_all(
+        self, client: Session, attachment: Attachment, hello: HelloOptions, *, quiet: bool
+    ) -> frozenset[str]:
+        """Go on reading the rooms of the record, and return which they were."""
+        rooms = client.record.rooms.copy()
+        told_at, client.told_at = client.told_at, {}
+        for room, joined_at in rooms.items():
+            if room not in client.record.rooms:
+                continue  # its check has refused the room whose presence this is, or it was left meanwhile
+            asked = hello.rooms.get(room)
+            if asked is None:
+                asked = JoinOptions(max_rate=client.rates.get(room))
+            known = asked.position is not None
+            given = JoinOptions(asked.position or joined_at, max_rate=asked.max_rate)
+            client.set_rate(room, asked.max_rate)
+            last = told_at.get(room, -math.inf)
+            await self._rejoin(client, attachment, room, given, told_at=last, known=known, quiet=quiet and known)
+        return frozenset(rooms)
 
     async def _rejoin(
         self,
@@ -322,20 +332,31 @@ class Admission:
         quiet: bool,
     ) -> None:
         """Go on reading a room of the record; ``known``: the client has heard that it is joined."""
-        try:
-            log, recovery = await self._hub.open(name, self._rooms.retention(name), options.position, 0)
-        except (Refuse, BrokerUnavailable) as error:
-            code = error.code if isinstance(error, Refuse) else ErrorCode.FAILED
-            await self._store.leave(client.session_id, name)
-            attachment.put(name, encode(("left", None, name, code, "the room is gone")))
+        found = await self._reopen(client, name, options.position)
+        overtaken = client.attachment is not attachment or name in attachment.reader.cursors
+        if overtaken or name not in client.record.rooms:
+            return  # by another hello, or a job that has joined or left it; the client has been told
+        if isinstance(found, Refuse):
+            attachment.put(name, encode(("left", None, name, found.code, found.message)))
+            await self._dispatch.forget(client, name)
             return
-        if client.attachment is not attachment:
-            return
+        log, recovery = found
         if not (quiet and recovery.recovered):
             unasked = name in (client.record.unasked or ())
             frame = joined_frame(None, name, log, recovery, unasked=unasked)
             attachment.put(name, frame, news=not (known and recovery.recovered))
         self._hub.join(attachment.reader, log, recovery.offset, options.max_rate, told_at)
+
+    async def _reopen(self, client: Session, name: str, position: Position | None) -> tuple[Log, Recovery] | Refuse:
+        """Return a room of the record, or why the session may not stay in it."""
+        try:
+            if not name.startswith("@"):
+                await self._checks.stay(client, self._rooms.resolve(name))
+            return await self._hub.open(name, self._rooms.retention(name), position, 0)
+        except Refuse as refuse:
+            return refuse
+        except BrokerUnavailable:
+            return Refuse(ErrorCode.FAILED, "the room is gone")
 
 
 def _pulse(settings: Settings, transport: str) -> Pulse:

@@ -15,6 +15,7 @@ from msgspec import Raw
 
 from multitransport.errors import ConfigurationError, Refuse
 from multitransport.node.declarations import Call, Declarations, HandlerDeclaration
+from multitransport.node.faults import also_wanted
 from multitransport.node.host import Host
 from multitransport.node.payload import Payload, decode_json, read_data
 from multitransport.node.request import Request
@@ -65,7 +66,7 @@ class Checks:
         self._middlewares = [ready(function) for function in declarations.middlewares]
         self._rooms = {each.rule: ready(each.check) for each in declarations.rooms}
         self._publish = {
-            each.rule: Publish(ready(each.on_publish), _also_wanted(each.on_publish))
+            each.rule: Publish(ready(each.on_publish), also_wanted(each.on_publish))
             for each in declarations.rooms
             if each.on_publish is not None
         }
@@ -92,9 +93,13 @@ class Checks:
     async def join(self, client: Session, room: Room) -> None:
         """Run the room's check. Raises Refuse."""
         declared = room.declaration
-        await self._pass(client, declared.gate)
+        await self.stay(client, room)
         check = partial(self._rooms[declared.rule], client, **room.values)
         await self._allow(f"room {room.name!r}", client, Call("join", room.name), check)
+
+    async def stay(self, client: Session, room: Room) -> None:
+        """Run the connect check of the room's namespace unless the session has passed it. Raises Refuse."""
+        await self._pass(client, room.declaration.gate)
 
     async def publish(
         self, client: Session, room: Room, event: str, data: Raw | bytes, options: DataOptions = _NO_OPTIONS
@@ -103,7 +108,7 @@ class Checks:
         allow = self._publish.get(room.declaration.rule)
         if allow is None:
             raise Refuse(ErrorCode.REFUSED, "clients may not publish to this room")
-        await self._pass(client, room.declaration.gate)
+        await self.stay(client, room)
         value = read_data(data)
         values = {**{name: getattr(options, name) for name in allow.also}, **room.values}
         check = partial(allow.function, client, event, value, **values)
@@ -203,10 +208,6 @@ def _gates(declarations: Declarations) -> set[Callable[..., Any]]:
 
 def _is_code(code: str) -> bool:
     return 0 < len(code) <= _MAX_CODE and code.isascii() and code.replace("_", "a").isalnum() and code == code.lower()
-
-
-def _also_wanted(on_publish: Callable[..., Any]) -> frozenset[str]:
-    return frozenset(inspect.signature(on_publish).parameters) & {"key", "deleted"}
 
 
 def _payload(declared: HandlerDeclaration) -> Payload:

@@ -235,7 +235,7 @@ class Dispatch:
     async def take_out(self, client: Session, name: str) -> None:
         """Take a session out of a room by the server's will."""
         if name in client.record.rooms:
-            await self._forget(client, name)
+            await self.forget(client, name)
             if client.attachment is not None:
                 frame = encode(("left", None, name, ErrorCode.REMOVED, "the server took the session out of the room"))
                 client.attachment.put(name, frame)
@@ -262,10 +262,11 @@ class Dispatch:
     async def _leave(self, client: Session, name: str, seq: int) -> bytes:
         if name not in client.record.rooms or name.startswith("@"):
             raise Refuse(ErrorCode.NOT_JOINED, f"the session is not in {name!r}")
-        await self._checks.around(client, Call("leave", name), partial(self._forget, client, name))
+        await self._checks.around(client, Call("leave", name), partial(self.forget, client, name))
         return encode(("left", seq, name))
 
-    async def _forget(self, client: Session, name: str) -> None:
+    async def forget(self, client: Session, name: str) -> None:
+        """Take a session out of a room and its presence; its client is told by the caller."""
         for room in (name, f"{PRESENCE}{name}"):
             if client.attachment is not None:
                 self._hub.leave(client.attachment.reader, room)

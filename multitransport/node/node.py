@@ -173,13 +173,13 @@ class Node:
         if self.draining:
             raise self.going_away()
         attached = await self.admission.admit(hello, request, transport)
-        attachment = self._carry(attached.client, attached.attachment)
+        self._carry(attached.client, attached.attachment)
         try:
             await self.admission.welcome(attached)
         except BaseException:
-            self.release(attachment)  # a session that is attached for good would never expire
+            self.release(attached.attachment)  # a session that is attached for good would never expire
             raise
-        return attachment
+        return self._watch(attached.attachment)
 
     async def visit(
         self, request: Request, transport: str, room: str, position: Position | None, history: int | None
@@ -196,13 +196,17 @@ class Node:
             )
         visit = await self.admission.visit(request, transport, room, position, history)
         self._carry(visit.client, visit.attachment)
+        self._watch(visit.attachment)
         return visit
 
-    def _carry(self, client: Session, attachment: Attachment) -> Attachment:
-        """Watch over a transport until it is released."""
+    def _carry(self, client: Session, attachment: Attachment) -> None:
+        """Keep a transport until it is released."""
         self._attachments[attachment] = client
         if self.draining:
             attachment.close(self.going_away())
+
+    def _watch(self, attachment: Attachment) -> Attachment:
+        """Look for signs of life from now on."""
         # Not at once: the first ping must not be in one write with the welcome.
         attachment.timer = self._timers.call_at(self._loop.time(), partial(self._tick, attachment))
         return attachment

@@ -90,7 +90,6 @@ def test_what_fits_is_all_that_changed_or_a_single_publication() -> None:
     log = log_of("a", "b", "c")
     whole = sum(each.size + 1 for each in log.values())
 
-
     def fits(after: int, limit_bytes: int) -> bool:
         return log.whole(after, limit_bytes) is not None
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from multitransport.protocol import codec
 from multitransport.protocol.binary import Blob, encode_data, messages, split_message, text
 from multitransport.protocol.codec import BadMessage, Malformed, decode_binary, decode_message
 from multitransport.protocol.frames import Answer, Publish, Send
@@ -65,6 +66,13 @@ def test_a_binary_message_is_its_frame_with_the_bytes_as_data() -> None:
 @pytest.mark.parametrize("head", [b"x", b"{}", b'["bye"]', b'["join",1,"r"]', b'["ack",1]', b'["bye"]\n["bye"]'])
 def test_a_head_that_is_no_frame_with_data_is_a_bad_message(head: bytes) -> None:
     with pytest.raises(BadMessage):
+        decode_binary(binary(head))
+
+
+@pytest.mark.parametrize("head", [b'["send",1,"e",null]\n', b'\n["send",1,"e",null]', b"[]\n" * 300_000])
+def test_a_head_of_several_lines_is_refused_before_any_is_decoded(head: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "decode_message", None)
+    with pytest.raises(BadMessage, match="line"):
         decode_binary(binary(head))
 
 

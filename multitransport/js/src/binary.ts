@@ -1,5 +1,6 @@
 // Data that is bytes: a message of its own on WebSocket, base64 elsewhere.
 import type { ServerFrame } from "./frames";
+import { json } from "./json";
 
 /** A frame on its way out, as JSON; one with bytes is what comes before them, and the options after. */
 export type Line = string | { readonly before: string; readonly bytes: Uint8Array; readonly options: object | undefined };
@@ -14,12 +15,12 @@ export function asText(line: Line): string {
   if (typeof line === "string") return line;
   let text = "";
   for (const byte of line.bytes) text += String.fromCharCode(byte);
-  return `${line.before}"${btoa(text)}",${JSON.stringify({ ...line.options, b64: true })}]`;
+  return `${line.before}"${btoa(text)}",${json({ ...line.options, b64: true })}]`;
 }
 
 /** The length of the head, the head, which is the frame with null for its data, and the bytes. */
 export function asMessage({ before, bytes, options }: Exclude<Line, string>): Uint8Array<ArrayBuffer> {
-  const head = encoder.encode(`${before}null${options ? `,${JSON.stringify(options)}` : ""}]`);
+  const head = encoder.encode(`${before}null${options ? `,${json(options)}` : ""}]`);
   const message = new Uint8Array(4 + head.length + bytes.length);
   new DataView(message.buffer).setUint32(0, head.length);
   message.set(head, 4);

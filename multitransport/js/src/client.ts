@@ -1,6 +1,7 @@
 import type { Client, Gap, Options, Publication, RequestOptions, Room, RoomOptions, Stats, Status, TransportName } from "./api";
 import { Connection } from "./connection";
 import { RequestError } from "./errors";
+import { json } from "./json";
 import { Listeners } from "./listeners";
 import type { Kind } from "./outbox";
 import { followPage } from "./page";
@@ -57,10 +58,12 @@ export class PageClient implements Client {
   }
 
   join<Events extends object>(name: string, options: RoomOptions = {}): Room<Events> {
-    let room = this.#rooms.get(name);
+    // As the server will say it.
+    const known = JSON.parse(json(name)) as string;
+    let room = this.#rooms.get(known);
     if (!room) {
-      room = new JoinedRoom(name, options, this.#host);
-      this.#rooms.set(name, room);
+      room = new JoinedRoom(known, options, this.#host);
+      this.#rooms.set(known, room);
       this.#connection.session.join(room.reader);
       this.#connection.pump();
     }

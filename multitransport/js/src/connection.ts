@@ -8,6 +8,7 @@ import { RequestError } from "./errors";
 import type { Outcome } from "./fallback";
 import { isFinal, type CloseOptions, type ServerFrame, type Welcome } from "./frames";
 import { farewell } from "./http";
+import { json } from "./json";
 import type { Reader } from "./reader";
 import { Session, type Hello } from "./session";
 import { follow, INITIAL, type StatusChange } from "./status";
@@ -219,6 +220,7 @@ export class Connection implements AttemptOwner {
     try {
       const { auth } = this.options;
       this.#auth = await (typeof auth === "function" ? (auth as () => unknown)() : auth);
+      json([this.#auth]);
     } catch (error) {
       reportError(error);
       return this.end(attempt);

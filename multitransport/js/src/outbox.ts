@@ -1,6 +1,7 @@
 // The frames of a session that want processing: each has a seq, and stays here until it is answered.
 import type { Line } from "./binary";
 import { RequestError } from "./errors";
+import { bytesOf, json } from "./json";
 
 const MOST_UNSENT = 1_000;
 const MOST_UNSENT_BYTES = 1 << 20;
@@ -30,7 +31,7 @@ export interface Urgency<About> {
 }
 
 const encoder = new TextEncoder();
-const asJson = (parts: unknown[]): string => JSON.stringify(parts).slice(1);
+const asJson = (parts: unknown[]): string => json(parts).slice(1);
 export const unknownOutcome = () => new RequestError("outcome_unknown", "it may or may not have been carried out");
 
 export class Outbox<About = unknown> {
@@ -53,8 +54,8 @@ export class Outbox<About = unknown> {
   /** Add a frame, or settle it at once where that cannot be. */
   add(kind: Kind, parts: unknown[], settle: Settle, { first = false, about }: Urgency<About> = {}): Pending<About> {
     // What others see of a session is JSON.
-    const at = kind === "presence" ? -1 : parts.findIndex((part) => part instanceof Uint8Array);
-    const data = (parts[at] as Uint8Array | undefined)?.slice();
+    const at = kind === "presence" ? -1 : parts.findIndex((part) => bytesOf(part));
+    const data = bytesOf(parts[at])?.slice();
     const rest = data ? `${asJson(parts.slice(0, at)).slice(0, -1)},` : asJson(parts);
     const options = data && (parts[at + 1] as object | undefined);
     const size = encoder.encode(rest).length + 64 + Math.ceil((data?.length ?? 0) / 3) * 4;

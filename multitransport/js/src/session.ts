@@ -3,6 +3,7 @@ import type { Position } from "./api";
 import type { Line } from "./binary";
 import { RequestError } from "./errors";
 import type { JoinedOptions, ServerFrame, Welcome } from "./frames";
+import { json } from "./json";
 import { Outbox, unknownOutcome, type Kind, type Settle } from "./outbox";
 import type { Reader } from "./reader";
 import { Rooms } from "./rooms";
@@ -79,7 +80,7 @@ export class Session {
   }
 
   #hello(attach: number, more: object): string {
-    return JSON.stringify(["hello", { v: 1, new: this.#nonce, attach, token: this.#token, acked: this.acked, ...more }]);
+    return json(["hello", { v: 1, new: this.#nonce, attach, token: this.#token, acked: this.acked, ...more }]);
   }
 
   /**

@@ -53,7 +53,20 @@ test("what is sent is what was there at the call", () => {
 });
 
 test("what others see of a session is JSON", () => {
-  assert.equal(sent("presence", ["a", Uint8Array.of(7)]), '["presence",1,"a",{"0":7}]');
+  assert.throws(() => sent("presence", ["a", Uint8Array.of(1, 2)]), TypeError);
+});
+
+test("whatever holds bytes is bytes, where it is the whole of the data", () => {
+  const { buffer } = Uint8Array.of(9, 1, 2, 9);
+  const views = [new DataView(buffer, 1, 2), new Uint16Array(Uint8Array.of(1, 2).buffer), Uint8Array.of(1, 2).buffer];
+  for (const view of views) assert.equal(asText(sent("send", ["e", view])), '["send",1,"e","AQI=",{"b64":true}]');
+});
+
+test("bytes inside of data are an error rather than an empty object", () => {
+  for (const inside of [Uint8Array.of(1), new ArrayBuffer(1), new DataView(new ArrayBuffer(1)), new Blob(["x"])]) {
+    assert.throws(() => sent("send", ["e", { file: inside }]), { name: "TypeError", message: /whole of the data/ });
+  }
+  assert.throws(() => sent("send", ["e", new Blob(["x"])]), TypeError);
 });
 
 test("bytes come in either way", () => {

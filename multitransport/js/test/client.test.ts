@@ -247,3 +247,24 @@ test("a status tells that what was missed is on its way, and then that it came",
   assert.ok(told[0]?.startsWith("offline since ") || told[0] === "connecting", told[0]);
   assert.deepEqual(told.slice(-2), ["catching up", "live over long poll"]);
 });
+
+test("half a character reaches the server as the sign for one that cannot be", async () => {
+  const half = "\ud83d";
+  const room = await joined("a");
+  for (const settled of [
+    client.send(`e${half}`, { [half]: [half, "\\ud83d", "\u{1f600}"] }),
+    room.publish("x", Uint8Array.of(1), { key: half }),
+    room.setPresence(half),
+  ]) settled.catch(() => {});
+  const other = client.join(`b${half}`);
+  await until(() => heard.length >= 5);
+  assert.deepEqual(heard.slice(-4).map(([kind, , ...rest]) => [kind, ...rest]), [
+    ["send", "e\ufffd", { "\ufffd": ["\ufffd", "\\ud83d", "\u{1f600}"] }],
+    ["publish", "a", "x", "AQ==", { key: "\ufffd", b64: true }],
+    ["presence", "a", "\ufffd"],
+    ["join", "b\ufffd", {}],
+  ]);
+  tell(["joined", 5, "b\ufffd", ["e", 0], JOINED]);
+  await other.joined;
+  assert.equal(client.join("b\ufffd"), other);
+});

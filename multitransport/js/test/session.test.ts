@@ -318,3 +318,8 @@ test("a room joined anew hears nothing of its former self", () => {
   session.receive(["pub", "a", 13, "x", "new"]);
   assert.deepEqual(told, ["joined", ["x", "new", 13, null]]);
 });
+
+test("a hello says nothing that cannot be decoded", () => {
+  const session = new Session(NONCE);
+  assert.deepEqual((JSON.parse(session.hello({ token: "\udfff" }).line) as [string, { auth: object }])[1].auth, { token: "\ufffd" });
+});

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -262,7 +263,10 @@ class Dispatch:
     async def _leave(self, client: Session, name: str, seq: int) -> bytes:
         if name not in client.record.rooms or name.startswith("@"):
             raise Refuse(ErrorCode.NOT_JOINED, f"the session is not in {name!r}")
-        await self._checks.around(client, Call("leave", name), partial(self.forget, client, name))
+        with suppress(Refuse):
+            await self._checks.around(client, Call("leave", name), partial(self.forget, client, name))
+        if name in client.record.rooms:  # a client that leaves does so whatever a middleware makes of it
+            await self.forget(client, name)
         return encode(("left", seq, name))
 
     async def forget(self, client: Session, name: str) -> None:

@@ -123,13 +123,29 @@ def test_it_may_refuse_anything(middleware: Any, code: str) -> None:
             return await middleware(client, call, proceed)
 
         frames = await through(but_joins)
-        assert [error[:2] for error in of_kind(frames, "error")] == [[seq, code] for seq in (2, 3, 4, 5)]
+        assert [error[:2] for error in of_kind(frames, "error")] == [[seq, code] for seq in (2, 3, 4)]
         assert refused == {"send", "publish", "presence", "leave"}
+        assert of_kind(frames, "left") == [[5, "hall"]], "a leave cannot be refused"
         assert "on purpose" not in str(frames)
         frames = await through(middleware, frames=[["join", 1, "hall"]])
         assert [error[:2] for error in of_kind(frames, "error")] == [[1, code]]
 
     test()
+
+
+@simulated
+async def test_who_leaves_is_out_whatever_a_middleware_makes_of_it() -> None:
+    async with site_behind(refuses_leaves) as site:
+        one = await site.attach()
+        await site.say(one, ["join", 1, "hall"], ["leave", 2, "hall"])
+        assert site.client(one).record.rooms == {}
+        assert await site.node.verbs.members("hall") == []
+
+
+async def refuses_leaves(client: Session, call: Call, proceed: Proceed) -> Any:
+    if call.kind == "leave":
+        raise Refuse("stay")
+    return await proceed()
 
 
 @simulated

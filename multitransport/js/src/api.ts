@@ -44,8 +44,8 @@ export interface PresenceChange {
 export interface RoomOptions {
   /** How many of the latest publications a newcomer gets. Default: what the room declares. */
   history?: number;
-  /** Begin after this one: what the server rendered into the page goes up to it. */
-  position?: Position;
+  /** Begin after this one, also as the text `epoch:offset`: what the server rendered into the page goes up to it. */
+  position?: Position | string;
   /** How often a state room may be told, times a second; above 0, at most 1,000. Default: as often as it changes. */
   maxRate?: number;
   /** How many publications `room.history` holds. Default: 100. */
@@ -163,7 +163,7 @@ export interface RequestOptions extends SendOptions {
 export interface Client<Types extends Contract = Record<never, never>> {
   readonly status: Status;
   readonly stats: Stats;
-  /** Join a room, or return it if it is joined already. */
+  /** Join a room, or return it if it is joined already: the same object. Throws a RangeError or TypeError for options that cannot be. */
   join<Name extends Names<Part<Types, "rooms">>>(room: Name, options?: RoomOptions): Room<Part<Types, "rooms">[Name] & object>;
   join<Events extends object = Record<string, unknown>>(room: Untyped<Part<Types, "rooms">>, options?: RoomOptions): Room<Events>;
   /**

@@ -59,7 +59,7 @@ export class PageClient implements Client {
 
   join<Events extends object>(name: string, options: RoomOptions = {}): Room<Events> {
     // As the server will say it.
-    const known = JSON.parse(json(name)) as string;
+    const known = JSON.parse(json(name ?? null)) as string;
     let room = this.#rooms.get(known);
     if (!room) {
       room = new JoinedRoom(known, options, this.#host);

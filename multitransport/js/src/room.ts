@@ -4,11 +4,13 @@ import { Feed } from "./feed";
 import { Listeners } from "./listeners";
 import type { Kind, Settle } from "./outbox";
 import { Presence } from "./presence";
-import { Reader, type RoomObserver } from "./reader";
+import { Reader, type ReaderOptions, type RoomObserver } from "./reader";
 
 const KEPT = 100;
 const MIN_RATE = 0.001;
 const MAX_RATE = 1_000;
+/** A position in words. */
+const POSITION = /^(.+):(\d+)$/;
 
 /** What a room wants of the client it belongs to. */
 export interface RoomHost {
@@ -39,7 +41,7 @@ export class JoinedRoom implements Room {
     readonly options: RoomOptions,
     readonly host: RoomHost,
   ) {
-    this.reader = new Reader(name, this.#observer(options.keep ?? KEPT), { ...options, maxRate: checked(options.maxRate) });
+    this.reader = new Reader(name, this.#observer(options.keep ?? KEPT), checkedOptions(name, options));
     this.joined = new Promise((resolve, reject) => {
       this.#settle = (error) => (error ? reject(error) : resolve());
     });
@@ -131,7 +133,7 @@ export class JoinedRoom implements Room {
   }
 
   setMaxRate(rate: number | null): Promise<void> {
-    this.reader.maxRate = checked(rate);
+    this.reader.maxRate = checkedRate(rate);
     return new Promise((resolve, reject) => this.host.rejoin(this.reader, (error) => (error ? reject(error) : resolve())));
   }
 
@@ -147,8 +149,26 @@ export class JoinedRoom implements Room {
   }
 }
 
-/** A hello that names no rate there can be would end the session. */
-function checked(rate: number | null = null): number | null {
-  if (rate !== null && !(rate >= MIN_RATE && rate <= MAX_RATE)) throw new RangeError(`maxRate is ${MIN_RATE} to ${MAX_RATE}`);
+/** A hello that asks for what cannot be would end the session: it is refused here. */
+function checkedOptions(name: string, { history, position, maxRate }: RoomOptions): ReaderOptions {
+  if (typeof name !== "string" || !name) throw new TypeError("the name of a room is a string, and not empty");
+  if (history !== undefined && !isCount(history)) throw new RangeError("history is a whole number from 0");
+  return { history, position: checkedPosition(position ?? undefined), maxRate: checkedRate(maxRate) };
+}
+
+function checkedRate(rate: number | null = null): number | null {
+  if (rate !== null && !(typeof rate === "number" && rate >= MIN_RATE && rate <= MAX_RATE)) {
+    throw new RangeError(`maxRate is a number, ${MIN_RATE} to ${MAX_RATE}`);
+  }
   return rate;
 }
+
+function checkedPosition(position: RoomOptions["position"]): Position | undefined {
+  if (position === undefined) return undefined;
+  const [, text, digits] = (typeof position === "string" && POSITION.exec(position)) || [];
+  const [epoch, offset] = text === undefined ? position : [text, Number(digits)];
+  if (typeof epoch !== "string" || !isCount(offset)) throw new RangeError("position is [epoch, offset] or \"epoch:offset\"");
+  return [epoch, offset];
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;

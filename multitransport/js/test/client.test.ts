@@ -230,6 +230,18 @@ test("a rate there cannot be is refused at once, another is told to the server",
   assert.equal(room.maxRate, 0.5);
 });
 
+test("options there cannot be are refused at once, since a hello with them would end the session", async () => {
+  for (const history of [-1, 0.5, NaN, "10"]) assert.throws(() => client.join("s", { history: history as number }), RangeError);
+  for (const position of ["abc", "abc:", ":1", ["abc", "1"], ["abc", -1], ["abc"], [1, 1]]) {
+    assert.throws(() => client.join("s", { position: position as string }), RangeError, String(position));
+  }
+  assert.throws(() => client.join("s", { maxRate: "4" as never }), RangeError);
+  for (const name of ["", 1, null, undefined]) assert.throws(() => client.join(name as string), TypeError);
+  const room = await joined("s", { position: "a:b:7" });
+  assert.deepEqual(last(), ["join", 1, "s", { position: ["a:b", 7] }]);
+  assert.throws(() => room.setMaxRate("4" as never), RangeError);
+});
+
 test("bytes and keys are published", async () => {
   const room = await joined("a");
   const taken = Promise.all([room.publish("x", Uint8Array.of(255), { key: "k" }), room.setPresence({ typing: true })]);

@@ -33,6 +33,8 @@ export class JoinedRoom implements Room {
   readonly #present = new Listeners<[change: PresenceChange]>();
   readonly #presence = new Presence((change) => this.#present.call("", change));
   readonly #feeds = new Set<Feed<Publication>>();
+  /** What the server has taken of what others see, and then what it has not answered yet: a refused one gives way to the one before. */
+  readonly #metas: { meta: unknown }[] = [];
   #over = false;
   #settle: (error: RequestError | null) => void = () => {};
 
@@ -127,9 +129,19 @@ export class JoinedRoom implements Room {
     return this.host.submit("publish", [this.name, event, data, ...(options ? [options] : [])]);
   }
 
-  setPresence(meta: unknown): Promise<void> {
+  async setPresence(meta: unknown): Promise<void> {
+    const metas = this.#metas;
+    const said = { meta };
+    metas.push(said);
     this.reader.meta = meta;
-    return this.host.submit("presence", [this.name, meta]);
+    try {
+      await this.host.submit("presence", [this.name, meta]);
+      metas.splice(0, metas.indexOf(said));
+    } catch (error) {
+      metas.splice(metas.indexOf(said), 1);
+      this.reader.meta = metas.at(-1)?.meta;
+      throw error;
+    }
   }
 
   setMaxRate(rate: number | null): Promise<void> {

@@ -251,6 +251,19 @@ test("bytes and keys are published", async () => {
   await taken;
 });
 
+test("what others see is what the server took last, and not what it refused", async () => {
+  const room = await joined("a");
+  const good = room.setPresence("good");
+  const refused = ["bad", "worse"].map((meta) => assert.rejects(room.setPresence(meta), { code: "invalid" }));
+  await until(() => last()[2] === "a" && last()[3] === "worse");
+  tell(["reply", 2, null], ["error", 3, "invalid", ""], ["error", 4, "invalid", ""]);
+  await Promise.all([good, ...refused]);
+  await assert.rejects(room.setPresence({ bytes: Uint8Array.of(1) }), TypeError);
+  await until(() => held !== null);
+  answer(held as ServerResponse, [["welcome", { ...WELCOME, session: "another", token: "T2" }]]);
+  await until(() => last()[0] === "presence" && last()[3] === "good");
+});
+
 test("a status tells that what was missed is on its way, and then that it came", async () => {
   const told: string[] = [];
   client.on("status", ({ text }) => void (told.at(-1) !== text && told.push(text)));

@@ -33,7 +33,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
 
 
 class Publication(msgspec.Struct, frozen=True, gc=False):
-    """One entry of a log, its ``pub`` frame encoded."""
+    """One entry of a log, its ``pub`` frame encoded. The offset of a volatile one, which is in no log, is 0."""
 
     offset: int
     draft: Draft
@@ -82,7 +82,10 @@ def at_frame(room: str, position: Position) -> bytes:
 
 
 class Slice:
-    """Consecutive publications, and a last frame ``tail`` if there is one. ``encoded`` caches a transport's form."""
+    """Consecutive publications, and a last frame ``tail`` if there is one. ``encoded`` caches a transport's form.
+
+    Who has it has everything up to ``last``. That is 0, and moves nobody, where it is volatile.
+    """
 
     __slots__ = ("_event", "encoded", "excluded", "frames", "last", "publications", "size", "tail")
 

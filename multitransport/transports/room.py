@@ -107,6 +107,7 @@ def _item_events(item: Slice | Gap, epoch: str) -> bytes:
 
 def _event(publication: Publication, epoch: str) -> bytes:
     draft = publication.draft
+    # In a state room only the end of a pass is a place to come back to; what is volatile has none.
     place = str(Position(epoch, publication.offset)) if draft.key is None and publication.offset else None
     return eventstream.encode_event(_data(draft).decode(), event=draft.event, id=place)
 
@@ -137,10 +138,10 @@ async def _answer(
             recovery = Recovery(offset, False, item.lost)
             continue
         publications += [
-            {"offset": each.offset, "event": each.draft.event, "data": msgspec.Raw(_data(each.draft))}
+            {"offset": each.offset or None, "event": each.draft.event, "data": msgspec.Raw(_data(each.draft))}
             for each in item.publications
         ]
-        offset = item.last
+        offset = item.last or offset  # what is volatile moves nobody
     answer = {
         "position": str(Position(start.epoch, offset)),
         "recovered": recovery.recovered,

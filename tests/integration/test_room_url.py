@@ -231,3 +231,49 @@ async def test_it_makes_no_session_and_leaves_nothing() -> None:
             assert len(way.application.node._attachments) == 1
         await eventually(lambda: not way.application.node._attachments)
         assert way.application.disconnected == []
+
+
+async def test_what_is_volatile_has_no_id_and_leaves_the_last_one_as_it_is() -> None:
+    async with numbers() as (way, epoch), events(way, f"log/a?since={epoch}:4") as stream:
+        assert await stream.next() == event(epoch, 5)
+        await way.application.rt.publish("log/a", "typing", True, volatile=True)
+        assert await stream.next() == {"event": "typing", "data": "true"}
+        await way.application.rt.publish("log/a", "said", {"n": 6})
+        assert await stream.next() == event(epoch, 6)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_what_is_volatile_moves_no_position(kept: bool) -> None:
+    async with numbers() as (way, epoch):
+        held = asyncio.create_task(way.http.get(f"rooms/log/a?since={epoch}:5", headers=JSON))
+        await eventually(lambda: way.application.node._attachments)
+        published = [way.application.rt.publish("log/a", "typing", True, volatile=True)]
+        if kept:
+            published.append(way.application.rt.publish("log/a", "said", {"n": 6}))
+        await asyncio.gather(*published)
+        answer = (await held).json()
+        told = [(each["offset"], each["event"]) for each in answer["publications"]]
+        assert set(told) == {(None, "typing"), (6, "said")} if kept else told == [(None, "typing")]
+        assert (answer["position"], answer["recovered"]) == (f"{epoch}:{5 + kept}", True)
+
+
+async def test_a_state_room_tells_keys_and_its_id_after_each_pass() -> None:
+    async with numbers(0) as (way, _):
+        rt = way.application.rt
+        await rt.publish("state/a", "v", 1, key="x")
+        position = await rt.publish("state/a", "v", b"\x00\xff", key="y")
+        async with events(way, "state/a") as stream:
+            assert await stream.next() == {"event": "v", "data": '{"key":"x","data":1}'}
+            assert await stream.next() == {"event": "v", "data": '{"key":"y","data":"AP8="}'}
+            assert await stream.next("id") == {"id": str(position)}
+            await rt.publish("state/a", "v", 3, key="z", volatile=True)
+            assert await stream.next() == {"event": "v", "data": '{"key":"z","data":3}'}
+            await rt.publish("state/a", "v", None, key="x", deleted=True)
+            assert await stream.next() == {"event": "v", "data": '{"key":"x","deleted":true}'}
+            assert await stream.next("id") == {"id": f"{position.epoch}:{position.offset + 1}"}
+        answer = (await way.http.get("rooms/state/a?wait=0", headers=JSON)).json()
+        assert [each["data"] for each in answer["publications"]] == [
+            {"key": "y", "data": "AP8="},
+            {"key": "x", "deleted": True},
+        ]
+        assert answer["position"] == f"{position.epoch}:{position.offset + 1}"

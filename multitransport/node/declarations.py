@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_type_hints
 
 import msgspec
 from msgspec import structs
 
 from multitransport.core.log import Retention
 from multitransport.errors import ConfigurationError
+from multitransport.node.faults import (
+    Mode,
+    Slow,
+    also_wanted,
+    check_event,
+    check_rule,
+    kept_fault,
+    must_take,
+    name_of,
+    shape_of,
+    takes_auth,
+)
 from multitransport.node.session import Session
 
 __all__ = ["Call", "Declarations", "HandlerDeclaration", "Namespace", "RoomDeclaration"]
@@ -31,9 +43,6 @@ class Call(msgspec.Struct, frozen=True):
 
 
 M = TypeVar("M", bound=Callable[[Session, Call, Callable[[], Awaitable[Any]]], Awaitable[Any]])
-
-Mode = Literal["log", "state"]
-Slow = Literal["skip", "conflate", "disconnect"]
 
 
 class RoomDeclaration(msgspec.Struct, frozen=True):
@@ -60,13 +69,11 @@ class HandlerDeclaration(msgspec.Struct, frozen=True):
     def payload_type(self) -> Any:
         """Return the annotation of the handler's second parameter, Any where there is none.
 
-        Raises ConfigurationError where the handler takes no data or its annotation cannot be resolved.
+        Raises ConfigurationError where its annotation cannot be resolved.
         """
         parameters = list(inspect.signature(self.function).parameters)
-        if len(parameters) < 2:
-            raise ConfigurationError(f"the handler of {self.event!r} must take (client, data)")
         try:
-            return get_type_hints(self.function).get(parameters[1], Any)
+            return get_type_hints(self.function).get(parameters[1], Any) if len(parameters) > 1 else Any
         except NameError as error:
             raise ConfigurationError(
                 f"the handler of {self.event!r} has an annotation of no known type: {error}"
@@ -74,7 +81,9 @@ class HandlerDeclaration(msgspec.Struct, frozen=True):
 
 
 class Declarations:
-    """Decorators by which an application says what it offers."""
+    """Decorators by which an application says what it offers; ConfigurationError is raised for what cannot be meant."""
+
+    _prefix = ""
 
     def __init__(self) -> None:
         self.connect_check: Callable[..., Any] | None = None
@@ -96,7 +105,8 @@ class Declarations:
         self._may_declare()
         is_async = inspect.iscoroutinefunction(function)
         if not is_async:
-            raise ConfigurationError(f"a middleware is an async def, which {_name(function)} is not")
+            raise ConfigurationError(f"a middleware is an async def, which {name_of(function)} is not")
+        must_take("a middleware", function, ("client", "call", "proceed"))
         self.middlewares.append(function)
         return function
 
@@ -105,6 +115,10 @@ class Declarations:
 
         Raises ConfigurationError where its name, or one of its rooms or events, is taken.
         """
+        self._may_declare()
+        given: object = namespace
+        if not isinstance(given, Namespace):
+            raise ConfigurationError(f'a Namespace("chat") can be registered, not {given!r}')
         if namespace.name in self._namespaces:
             raise ConfigurationError(f"a namespace {namespace.name!r} is registered already")
         rooms, handlers = namespace.declared()
@@ -126,12 +140,14 @@ class Declarations:
         self._may_declare()
         if self.connect_check is not None:
             raise ConfigurationError("there is a connect check already")
+        must_take("the connect check", function, ("client", "auth") if takes_auth(function) else ("client",))
         self.connect_check = function
         return function
 
     def on_disconnect(self, function: F) -> F:
         """Declare a callback ``(client, reason)`` for a session's end; it runs in an application context."""
         self._may_declare()
+        must_take("a disconnect callback", function, ("client", "reason"))
         self.disconnect_callbacks.append(function)
         return function
 
@@ -140,6 +156,7 @@ class Declarations:
         self._may_declare()
         if self.transport_hook is not None:
             raise ConfigurationError("there is a transport hook already")
+        must_take("the transport hook", function, ("client", "transport"))
         self.transport_hook = function
         return function
 
@@ -152,7 +169,7 @@ class Declarations:
         retention_seconds: float = 300.0,
         retention_bytes: int = 1 << 20,
         mode: Mode = "log",
-        max_keys: int = 1000,
+        max_keys: int | None = None,
         slow: Slow | None = None,
         presence: bool = False,
         on_publish: Callable[..., Any] | None = None,
@@ -163,27 +180,33 @@ class Declarations:
         ``history`` is how many publications a newcomer gets, ``retention_*`` what a returning reader can get.
         ``on_publish(client, event, data, **values)`` allows clients to publish to the room; it may refuse.
 
-        With ``mode="state"`` the room keeps the newest publication of each of at most ``max_keys`` keys instead, and an
-        ``on_publish`` with a parameter ``key`` or ``deleted`` is told which key it is, and whether that is to end.
+        With ``mode="state"`` the room keeps the newest publication of each of at most ``max_keys`` keys (1000) instead,
+        and an ``on_publish`` with a parameter ``key`` or ``deleted`` is told which key it is, and whether that is to
+        end.
         ``slow`` is what becomes of a reader that falls behind: ``skip`` moves it on and tells it how much it lost,
         ``disconnect`` disconnects it, ``conflate``, which is how state rooms are, gives it the newest value of each
         key. ``presence`` lets those in the room see who else is.
         """
         self._may_declare()
+        values = check_rule(rule, self._prefix)
         self._must_be_free(rule)
-        kept = {"retention_count": retention_count, "retention_seconds": retention_seconds}
+        kept: dict[str, object] = {"retention_count": retention_count, "retention_seconds": retention_seconds}
         kept |= {"retention_bytes": retention_bytes, "max_keys": max_keys}
-        if fault := _room_fault(mode, slow, history, kept):
+        if fault := kept_fault(mode, slow, history, presence, kept):
             raise ConfigurationError(f"room {rule!r}: {fault}")
+        if on_publish is not None:
+            also = also_wanted(on_publish)
+            must_take(f"on_publish of the room {rule!r}", on_publish, ("client", "event", "data"), values | also)
         retention = Retention(
             count=retention_count,
             seconds=retention_seconds,
             bytes=retention_bytes,
-            keys=max_keys if mode == "state" else 0,
+            keys=(max_keys or 1000) if mode == "state" else 0,
             disconnect=slow == "disconnect",
         )
 
         def declare(function: F) -> F:
+            must_take(f"the check of the room {rule!r}", function, ("client",), values)
             self.rooms.append(RoomDeclaration(rule, function, history, retention, on_publish, presence))
             return function
 
@@ -198,9 +221,11 @@ class Declarations:
         before it runs.
         """
         self._may_declare()
+        check_event(event, self._prefix)
         self._must_have_no_handler(event)
 
         def declare(function: F) -> F:
+            must_take(f"the handler of {event!r}", function, ("client", "data"))
             self.handlers[event] = HandlerDeclaration(event, function, concurrent)
             return function
 
@@ -210,8 +235,10 @@ class Declarations:
         """Raise ConfigurationError where nobody would take notice of a declaration any more."""
 
     def _must_be_free(self, rule: str) -> None:
-        if any(room.rule == rule for room in self.rooms):
-            raise ConfigurationError(f"the room {rule!r} is declared already")
+        for room in self.rooms:
+            if shape_of(room.rule) == shape_of(rule):
+                same = "" if room.rule == rule else f", as {room.rule!r}"
+                raise ConfigurationError(f"the room {rule!r} is declared already{same}")
 
     def _must_have_no_handler(self, event: str) -> None:
         if event in self.handlers:
@@ -230,6 +257,7 @@ class Namespace(Declarations):
         if not name or name != name.strip("/") or set(name) & set("<>@"):
             raise ConfigurationError(f"a namespace has a name such as 'chat' or 'chat/admin', not {name!r}")
         self.name = name
+        self._prefix = f"{name}/"
         self._registered = False
 
     def register(self, namespace: Namespace) -> None:
@@ -245,35 +273,15 @@ class Namespace(Declarations):
             )
         if gate is not None and len(inspect.signature(gate).parameters) != 1:
             raise ConfigurationError(
-                f"the connect check of a namespace must take (client), which {_name(gate)} does not"
+                f"the connect check of a namespace must take (client), which {name_of(gate)} does not"
             )
         self._registered = True
-        rooms = [structs.replace(room, rule=f"{name}/{room.rule}", gate=gate) for room in self.rooms]
-        handlers = [structs.replace(each, event=f"{name}/{each.event}", gate=gate) for each in self.handlers.values()]
+        rooms = [structs.replace(room, rule=self._prefix + room.rule, gate=gate) for room in self.rooms]
+        handlers = [
+            structs.replace(each, event=self._prefix + each.event, gate=gate) for each in self.handlers.values()
+        ]
         return rooms, handlers
 
     def _may_declare(self) -> None:
         if self._registered:
             raise ConfigurationError(f"declare it before {self.name!r} is registered")
-
-
-def _room_fault(mode: Mode, slow: Slow | None, history: int, kept: dict[str, float]) -> str | None:
-    """Say what is wrong with a room's declaration."""
-    if mode not in get_args(Mode):
-        return f"mode is 'log' or 'state', not {mode!r}"
-    if slow is not None and slow not in get_args(Slow):
-        return f"slow is 'skip', 'conflate' or 'disconnect', not {slow!r}"
-    if slow == ("skip" if mode == "state" else "conflate"):
-        return f"{slow!r} is not for rooms of mode {mode!r}"
-    for name, value in kept.items():
-        if not value > 0:
-            return f"{name} must be above 0, not {value}"
-    if mode == "state" and history:
-        return "a state room has no history: a newcomer gets the current value of each key"
-    if not 0 <= history <= kept["retention_count"]:
-        return f"history {history} is not between 0 and the {kept['retention_count']} of retention_count"
-    return None
-
-
-def _name(function: Callable[..., Any]) -> str:
-    return getattr(function, "__name__", repr(function))

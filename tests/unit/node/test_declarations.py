@@ -18,6 +18,14 @@ class Greeting:
     name: str
 
 
+def check(client: Any, *, b: str = "") -> None:
+    """Let everybody in."""
+
+
+async def amiddleware(client: Any, call: Any) -> None:
+    """Take no proceed."""
+
+
 def test_a_decorated_function_stays_what_it_was() -> None:
     declared = Declarations()
 
@@ -28,7 +36,7 @@ def test_a_decorated_function_stays_what_it_was() -> None:
         declared.on_connect,
         declared.on_disconnect,
         declared.transports,
-        declared.room("chat/<id>"),
+        declared.room("chat"),
         declared.on("e"),
     ]
     assert all(decorate(function) is function for decorate in decorators)
@@ -48,8 +56,8 @@ def test_there_is_one_connect_check_and_one_transport_hook() -> None:
 def test_there_may_be_several_disconnect_callbacks() -> None:
     declared = Declarations()
     declared.on_disconnect(print)
-    declared.on_disconnect(repr)
-    assert declared.disconnect_callbacks == [print, repr]
+    declared.on_disconnect(divmod)
+    assert declared.disconnect_callbacks == [print, divmod]
 
 
 def test_an_event_has_one_handler() -> None:
@@ -61,11 +69,14 @@ def test_an_event_has_one_handler() -> None:
 
 def test_a_room_is_declared_with_what_it_keeps() -> None:
     declared = Declarations()
-    declared.room("a/<b>", history=5, retention_count=6, retention_seconds=7.0, retention_bytes=8, on_publish=repr)(
-        print
-    )
+
+    def may_publish(client: Any, event: str, data: Any, b: str) -> None:
+        """Let everybody publish."""
+
+    kept: dict[str, Any] = {"history": 5, "retention_count": 6, "retention_seconds": 7.0, "retention_bytes": 8}
+    declared.room("a/<b>", on_publish=may_publish, **kept)(check)
     [room] = declared.rooms
-    assert (room.rule, room.check, room.history, room.on_publish) == ("a/<b>", print, 5, repr)
+    assert (room.rule, room.check, room.history, room.on_publish) == ("a/<b>", check, 5, may_publish)
     assert room.retention == Retention(count=6, seconds=7.0, bytes=8)
 
 
@@ -91,17 +102,6 @@ def test_the_type_of_the_data_is_the_annotation_of_the_second_parameter() -> Non
     assert declared.handlers["plain"].payload_type() is Any
 
 
-def test_a_handler_that_takes_no_data_is_told() -> None:
-    declared = Declarations()
-
-    @declared.on("e")
-    async def handler(client: Any) -> None:
-        """Take nothing."""
-
-    with pytest.raises(ConfigurationError, match=r"'e' must take \(client, data\)"):
-        declared.handlers["e"].payload_type()
-
-
 def test_an_annotation_that_is_not_there_at_run_time_is_told() -> None:
     declared = Declarations()
 
@@ -122,6 +122,10 @@ def test_an_annotation_that_is_not_there_at_run_time_is_told() -> None:
         ({"slow": "drop"}, "slow is 'skip', 'conflate' or 'disconnect', not 'drop'"),
         ({"mode": "state", "max_keys": 0}, "max_keys must be above 0"),
         ({"mode": "state", "history": 1}, "no history"),
+        ({"history": "3"}, "history is a number, not '3'"),
+        ({"retention_seconds": True}, "retention_seconds is a number, not True"),
+        ({"presence": "no"}, "presence is True or False, not 'no'"),
+        ({"max_keys": 5}, "max_keys is for rooms of mode 'state'"),
         ({"history": -1}, "history -1 is not between 0 and"),
         ({"retention_seconds": -1.0}, "retention_seconds must be above 0"),
         ({"retention_bytes": 0}, "retention_bytes must be above 0"),
@@ -142,6 +146,75 @@ def test_a_state_room_conflates_or_disconnects(slow: Any) -> None:
 
 def test_a_room_is_declared_once() -> None:
     declared = Declarations()
-    declared.room("a/<b>")(print)
-    with pytest.raises(ConfigurationError, match="'a/<b>' is declared already"):
+    declared.room("a/<b>")(check)
+    with pytest.raises(ConfigurationError, match=r"'a/<b>' is declared already$"):
         declared.room("a/<b>")
+    with pytest.raises(ConfigurationError, match="'a/<string:c>' is declared already, as 'a/<b>'"):
+        declared.room("a/<string:c>")
+    declared.room("a/<int:b>")(check)
+
+
+def test_a_decorator_needs_its_name() -> None:
+    declared: Any = Declarations()
+    with pytest.raises(ConfigurationError, match=r"a room has a rule, .* which check is not"):
+        declared.room(check)
+    with pytest.raises(ConfigurationError, match=r"a handler has an event, .* which check is not"):
+        declared.on(check)
+    with pytest.raises(ConfigurationError, match="an event is 1 to 255 characters, not ''"):
+        declared.on("")
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("", "neither be empty"),
+        ("/chat", "'/chat', must neither be empty nor begin with a slash"),
+        ("@x", "'@x': names that begin with @"),
+        ("a/<b", "'a/<b': not a rule Werkzeug knows"),
+        ("a/<none:b>", "'a/<none:b>': not a rule Werkzeug knows"),
+    ],
+)
+def test_a_rule_that_no_room_fits_is_told(rule: str, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        Declarations().room(rule)
+
+
+def nothing() -> None:
+    """Take nothing."""
+
+
+def three(a: Any, b: Any, c: Any) -> None:
+    """Take three."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "function", "words"),
+    [
+        ("on_connect", nothing, r"connect check must take \(client\); nothing takes \(\)"),
+        ("on_connect", three, r"connect check must take \(client, auth\); three takes \(a, b, c\)"),
+        ("on_disconnect", check, r"disconnect callback must take \(client, reason\); check takes \(client, b\)"),
+        ("on_disconnect", three, r"disconnect callback must take \(client, reason\)"),
+        ("transports", nothing, r"transport hook must take \(client, transport\)"),
+        ("middleware", amiddleware, r"middleware must take \(client, call, proceed\); amiddleware takes"),
+        ("on", nothing, r"handler of 'e' must take \(client, data\); nothing takes \(\)"),
+        ("on", three, r"handler of 'e' must take \(client, data\)"),
+        ("room", nothing, r"check of the room 'chat/<b>' must take \(client, b\); nothing takes \(\)"),
+    ],
+)
+def test_a_function_that_cannot_be_called_is_told(kind: str, function: Any, words: str) -> None:
+    declared = Declarations()
+    declare = {"on": declared.on("e"), "room": declared.room("chat/<b>")}.get(kind) or getattr(declared, kind)
+    with pytest.raises(ConfigurationError, match=words):
+        declare(function)
+
+
+@pytest.mark.parametrize(
+    ("on_publish", "words"),
+    [
+        (True, "on_publish of the room 'chat/<b>' is a function, not True"),
+        (three, r"on_publish of the room 'chat/<b>' must take \(client, event, data, b\); three takes \(a, b, c\)"),
+    ],
+)
+def test_an_on_publish_that_cannot_be_called_is_told(on_publish: Any, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        Declarations().room("chat/<b>", on_publish=on_publish)

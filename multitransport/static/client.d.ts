@@ -184,7 +184,7 @@ export interface SendOptions {
     signal?: AbortSignal;
 }
 export interface RequestOptions extends SendOptions {
-    /** Default: 30,000. */
+    /** Default: 30,000. Infinity: as long as it takes. */
     timeoutMs?: number;
 }
 export interface Client<Types extends Contract = Record<never, never>> {

@@ -156,7 +156,7 @@ export interface SendOptions {
 }
 
 export interface RequestOptions extends SendOptions {
-  /** Default: 30,000. */
+  /** Default: 30,000. Infinity: as long as it takes. */
   timeoutMs?: number;
 }
 

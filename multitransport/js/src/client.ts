@@ -14,6 +14,8 @@ import { openWebSocket } from "./websocket";
 
 const OPENERS = { websocket: openWebSocket, sse: openStream, poll: openPoll };
 const REQUEST_TIMEOUT_MS = 30_000;
+/** The longest wait that timers know: 25 days. Longer is for ever. */
+const MOST_MS = 2 ** 31 - 1;
 /** What a code may be on the wire. */
 const CODE = /^[a-z0-9_]{1,64}$/;
 
@@ -70,8 +72,8 @@ export class PageClient implements Client {
     return room as unknown as Room<Events>;
   }
 
-  request<Reply>(event: string, data?: unknown, options: RequestOptions = {}): Promise<Reply> {
-    return this.#submit("send", [event, data], { timeoutMs: REQUEST_TIMEOUT_MS, ...options });
+  request<Reply>(event: string, data?: unknown, { timeoutMs = REQUEST_TIMEOUT_MS, signal }: RequestOptions = {}): Promise<Reply> {
+    return this.#submit("send", [event, data], { timeoutMs, signal });
   }
 
   send(event: string, data?: unknown, { signal }: { signal?: AbortSignal } = {}): Promise<void> {
@@ -164,13 +166,14 @@ export class PageClient implements Client {
     return this.#rooms.get(room.name) === room && this.#rooms.delete(room.name);
   }
 
-  #submit<Reply>(kind: Kind, parts: unknown[], { timeoutMs, signal }: { timeoutMs?: number; signal?: AbortSignal | undefined } = {}): Promise<Reply> {
+  #submit<Reply>(kind: Kind, parts: unknown[], { timeoutMs = Infinity, signal }: { timeoutMs?: number; signal?: AbortSignal | undefined } = {}): Promise<Reply> {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
       const done = () => {
         clearTimeout(timer);
         signal?.removeEventListener("abort", aborted);
       };
+      let takeBack = () => {};
       const giveUp = (reason: unknown) => {
         done();
         takeBack();
@@ -178,13 +181,17 @@ export class PageClient implements Client {
       };
       const aborted = () => giveUp(signal?.reason);
       const late = () => giveUp(new RequestError("timed_out", `no answer within ${timeoutMs} ms`));
-      const timer = timeoutMs === undefined ? undefined : setTimeout(late, timeoutMs);
+      const timer = timeoutMs > MOST_MS ? undefined : setTimeout(late, timeoutMs);
       signal?.addEventListener("abort", aborted);
-      const takeBack = this.#connection.session.submit(kind, parts, (error, reply) => {
-        done();
-        if (error) reject(error);
-        else resolve(reply as Reply);
-      });
+      try {
+        takeBack = this.#connection.session.submit(kind, parts, (error, reply) => {
+          done();
+          if (error) reject(error);
+          else resolve(reply as Reply);
+        });
+      } catch (error) {
+        giveUp(error);
+      }
       this.#connection.pump();
     });
   }

@@ -213,8 +213,17 @@ test("what has an answer no longer listens to its signal", async () => {
   tell(["reply", 1, "fine"]);
   assert.equal(await reply, "fine");
   await assert.rejects(client.request("x", "x".repeat(2 << 20), { signal }), { code: "too_large" });
-  assert.equal(added.length, 2);
+  await assert.rejects(client.request("x", 1n, { signal, timeoutMs: 1 }), TypeError);
+  assert.equal(added.length, 3);
   assert.deepEqual(removed, added);
+});
+
+test("a request may wait for ever, and one without a limit of its own for the usual time", async () => {
+  const replies = [Infinity, 2 ** 32, undefined].map((timeoutMs) => client.request("x", 1, { timeoutMs: timeoutMs as number }));
+  await until(() => last()[1] === 3);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  tell(["reply", 1, "a"], ["reply", 2, "b"], ["reply", 3, "c"]);
+  assert.deepEqual(await Promise.all(replies), ["a", "b", "c"]);
 });
 
 test("a rate there cannot be is refused at once, another is told to the server", async () => {

@@ -87,6 +87,12 @@ class MultiTransport(Verbs):
         async with lifespan, connect_asgi(asgi_app, serving.prefix, **options) as client:
             yield client
 
+    def _may_declare(self) -> None:
+        for app in self._apps:
+            serving: Serving = app.extensions[EXTENSION]
+            if serving.running is not None:
+                raise ConfigurationError(f"{app.name} runs already: declare it before the application starts")
+
     def _only_app(self) -> Quart:
         apps = list(self._apps)
         if len(apps) != 1:

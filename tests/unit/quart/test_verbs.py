@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from quart import Quart
 
-from multitransport import MultiTransport, Session
+from multitransport import ConfigurationError, MultiTransport, Namespace, Session
 
 
 def application() -> tuple[Quart, MultiTransport]:
@@ -116,3 +116,24 @@ async def test_what_ends_a_key_needs_no_data() -> None:
         await rt.publish("market", "price", 1, key="a")
         await rt.publish("market", "price", key="a", deleted=True)
         assert (await rt.read("market")).state == {}
+
+
+async def test_what_is_declared_after_the_start_is_told() -> None:
+    app, rt = application()
+    declare: list[Callable[[], object]] = [
+        lambda: rt.room("late"),
+        lambda: rt.on("late"),
+        lambda: rt.on_disconnect(print),
+        lambda: rt.register(Namespace("late")),
+    ]
+    async with app.test_app():
+        for late in declare:
+            with pytest.raises(ConfigurationError, match="app runs already: declare it before"):
+                late()
+    rt.room("late")
+
+
+def test_a_namespace_is_registered_not_its_class() -> None:
+    rt: Any = MultiTransport()
+    with pytest.raises(ConfigurationError, match=r'a Namespace\("chat"\) can be registered, not <class'):
+        rt.register(Namespace)

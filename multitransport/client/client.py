@@ -135,8 +135,10 @@ class Client:
 
         A newcomer gets the latest ``history`` publications, by default as many as the room declares, and of a state
         room the current value of each key; after a ``position`` kept from earlier everything that follows it. A state
-        room is told at most ``max_rate`` times a second. Joining a room the client is in gives the same Room. Raises
-        QueueFull, ConnectionClosed; ValueError for a rate that is not 0.001 to 1000.
+        room is told at most ``max_rate`` times a second. Joining a room the client is in gives the same Room.
+
+        Raises QueueFull, ConnectionClosed; ValueError for a rate that is not 0.001 to 1000, a history or a position
+        that is none (a list, as JSON has kept one, will do); TypeError for a name or rate of another type.
         """
         self._check_open()
         room = self._rooms.by_name.get(name)

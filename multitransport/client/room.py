@@ -91,7 +91,8 @@ class Room(Feed):
     async def set_max_rate(self, max_rate: float | None) -> None:
         """Have a state room told at most so many times a second from now on; None lifts the bound.
 
-        Raises ValueError for a rate that is not 0.001 to 1000; otherwise as ``Client.request`` does.
+        Raises ValueError for a rate that is not 0.001 to 1000, TypeError for one that is no number; otherwise as
+        ``Client.request`` does.
         """
         await self._connection.set_max_rate(self, max_rate)
 

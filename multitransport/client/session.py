@@ -20,7 +20,7 @@ from multitransport.client.memberships import Membership, Memberships
 from multitransport.client.messages import BROKEN, decode_message, encode
 from multitransport.client.outbox import Outbox, Pending
 from multitransport.errors import Invalid
-from multitransport.protocol.frames import MAX_RATE, MIN_RATE
+from multitransport.protocol.frames import MAX_RATE, MIN_RATE, JoinOptions
 from multitransport.protocol.position import Position
 
 __all__ = ["BYE", "BrokenMessage", "Hello", "Session"]
@@ -102,11 +102,14 @@ class Session:
     ) -> None:
         """Be in this room from now on, whatever becomes of the transport.
 
-        Raises QueueFull; ValueError for a rate that is none.
+        Raises QueueFull; TypeError for a name or rate, and ValueError for anything, that no server would take: it ends
+        the session of who asks for that.
         """
+        _check_name(room)
         _check_rate(max_rate)
+        options = _join_options(history, position)
         self._add(Pending(ticket, "join", _body(room), room=room))
-        self._memberships.add(Membership(room, history, position, ticket, max_rate))
+        self._memberships.add(Membership(room, options.history, options.position, ticket, max_rate))
 
     def set_max_rate(self, ticket: int, room: str, max_rate: float | None) -> None:
         """Have a state room told at most so many times a second; None lifts the bound. Raises as ``join`` does."""
@@ -269,8 +272,25 @@ def _with_data(pending: Pending, head: tuple[str, ...], data: Any) -> Pending:
     return pending
 
 
-def _check_rate(max_rate: float | None) -> None:
-    if max_rate is not None and not MIN_RATE <= max_rate <= MAX_RATE:
+def _check_name(room: object) -> None:
+    if not isinstance(room, str):
+        raise TypeError(f"the name of a room is a string, not {room!r}")
+
+
+def _join_options(history: int | None, position: Position | None) -> JoinOptions:
+    try:
+        # Also a position that was kept as JSON.
+        return msgspec.convert({"history": history, "position": position}, JoinOptions)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"history={history!r}, position={position!r}: {error}") from None
+
+
+def _check_rate(max_rate: object) -> None:
+    if max_rate is None:
+        return
+    if not isinstance(max_rate, int | float) or isinstance(max_rate, bool):
+        raise TypeError(f"a rate is a number, not {max_rate!r}")
+    if not MIN_RATE <= max_rate <= MAX_RATE:
         raise ValueError(f"a rate is {MIN_RATE} to {MAX_RATE} a second, not {max_rate!r}")
 
 

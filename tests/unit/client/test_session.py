@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -474,3 +476,46 @@ class TestTheRest:
         assert read_close(b'["close",3006,"stale"]\n') == Closed(3006, "stale")
         assert read_close(b"<html>502</html>") is None
         assert read_close(b"") is None
+
+
+class TestJoins:
+    """What a server would end the session for is refused here."""
+
+    def test_a_position_may_be_a_list_as_json_has_kept_it(self) -> None:
+        line = Line().attached()
+        position: Any = ["x", 1]
+        line.session.join(1, "r", position=position)
+        assert line.sent() == [["join", 1, "r", {"position": ["x", 1]}]]
+        assert line.session.position("r") == Position("x", 1)
+        line.take(joined(1, 1), ["ack", 1])
+        assert offsets(line.take(pub(2))) == [2]
+
+    @pytest.mark.parametrize(
+        ("room", "options", "error", "words"),
+        [
+            ("r", {"history": -1}, ValueError, "history=-1, .* >= 0"),
+            ("r", {"history": "10"}, ValueError, "history='10', .* got `str`"),
+            ("r", {"position": "e:1"}, ValueError, "position='e:1': "),
+            ("r", {"position": ("e", -1)}, ValueError, "position="),
+            ("r", {"position": ("e",)}, ValueError, "position="),
+            ("r", {"max_rate": 0.0001}, ValueError, "a rate is 0.001 to 1000 a second"),
+            ("r", {"max_rate": float("nan")}, ValueError, "a rate is 0.001 to 1000 a second"),
+            ("r", {"max_rate": "many"}, TypeError, "a rate is a number, not 'many'"),
+            (5, {}, TypeError, "the name of a room is a string, not 5"),
+        ],
+    )
+    def test_what_no_server_would_take_is_told_at_once(
+        self, room: Any, options: dict[str, Any], error: type[Exception], words: str
+    ) -> None:
+        line = Line().attached()
+        with pytest.raises(error, match=words):
+            line.session.join(1, room, **options)
+        assert line.sent() == []
+        assert "rooms" not in line.hello()
+
+    def test_a_rate_that_is_no_number_changes_nothing(self) -> None:
+        line = Line().attached().joined()
+        rate: Any = "many"
+        with pytest.raises(TypeError, match="a rate is a number, not 'many'"):
+            line.session.set_max_rate(2, "r", rate)
+        assert line.hello()["rooms"] == {"r": {"position": ["e", 0]}}

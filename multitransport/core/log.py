@@ -46,7 +46,7 @@ class Log:
     ``size`` bytes. ``written`` counts all the bytes there ever were.
     """
 
-    __slots__ = ("_by_id", "_publications", "_slices", "base", "epoch", "retention", "room", "size", "top", "written")
+    __slots__ = ("_ids", "_publications", "_slices", "base", "epoch", "retention", "room", "size", "top", "written")
 
     mode = "log"
 
@@ -57,7 +57,7 @@ class Log:
         self.base = self.top = 0
         self.size = self.written = 0
         self._publications: dict[int, Publication] = {}
-        self._by_id: dict[str, Publication] = {}
+        self._ids: dict[str, tuple[int, float]] = {}
         self._slices: dict[Any, Slice] = {}
 
     def __len__(self) -> int:
@@ -71,11 +71,12 @@ class Log:
     def append(self, draft: Draft, now: float) -> Publication:
         """Add a publication, drop what the retention no longer keeps, and return it.
 
-        One with the id of a publication that is still kept is that publication: nothing is added.
+        One with an id that is remembered adds nothing: it has the offset of the first with that id. As many ids are
+        remembered as the retention has publications, and for as long, whatever became of those.
         """
         if (known := self._known(draft)) is not None:
             return known
-        publication = self._publication(draft, now)
+        publication = self._publication(draft, self.top + 1, now)
         self._add(publication)
         self.trim(now)
         return publication
@@ -83,6 +84,7 @@ class Log:
     def trim(self, now: float) -> None:
         """Drop what the retention no longer keeps at this time."""
         retention = self.retention
+        self._forget_ids(now)
         while self.base < self.top:
             oldest = self._publications[self.base + 1]
             too_many = len(self) > retention.count or (self.size > retention.bytes and len(self) > 1)
@@ -112,11 +114,25 @@ class Log:
         return Recovery(position.offset, True, None)
 
     def _known(self, draft: Draft) -> Publication | None:
-        return None if draft.id is None else self._by_id.get(draft.id)
+        if draft.id is None or (first := self._ids.get(draft.id)) is None:
+            return None
+        return self._publication(draft, *first)
 
-    def _publication(self, draft: Draft, now: float) -> Publication:
-        offset = self.top + 1
-        return Publication(offset, draft, publish_frame(self.room, offset, draft), now)
+    def _note_id(self, publication: Publication) -> None:
+        if publication.draft.id is not None:
+            self._ids[publication.draft.id] = publication.offset, publication.at
+            if len(self._ids) > self.retention.count:
+                del self._ids[next(iter(self._ids))]
+
+    def _forget_ids(self, now: float) -> None:
+        while self._ids:
+            oldest = next(iter(self._ids))
+            if now - self._ids[oldest][1] <= self.retention.seconds:
+                break
+            del self._ids[oldest]
+
+    def _publication(self, draft: Draft, offset: int, at: float) -> Publication:
+        return Publication(offset, draft, publish_frame(self.room, offset, draft), at)
 
     def _collect(self, after: int, limit_bytes: int) -> Slice:
         publications = []
@@ -133,14 +149,11 @@ class Log:
         self.size += publication.size
         self.written += publication.size
         self._publications[publication.offset] = publication
-        if publication.draft.id is not None:
-            self._by_id[publication.draft.id] = publication
+        self._note_id(publication)
         self._slices.clear()
 
     def _drop(self, publication: Publication) -> None:
         del self._publications[publication.offset]
-        if publication.draft.id is not None:
-            del self._by_id[publication.draft.id]
         self.size -= publication.size
         self._slices.clear()
 

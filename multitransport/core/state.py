@@ -65,7 +65,7 @@ class StateLog(Log):
         if (known := self._known(draft)) is not None:
             return known
         self.trim(now)
-        publication = self._publication(draft, now)
+        publication = self._publication(draft, self.top + 1, now)
         former = self._keys.get(draft.key)
         if not draft.deleted:
             self._check_room(publication.size, former)
@@ -85,6 +85,7 @@ class StateLog(Log):
 
     def trim(self, now: float) -> None:
         """Forget deletions that are older than the retention."""
+        self._forget_ids(now)
         while self._deleted:
             oldest = next(iter(self._deleted.values()))
             if now - oldest.at <= self.retention.seconds:

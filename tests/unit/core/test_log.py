@@ -196,11 +196,23 @@ def test_few_bytes_of_slices_are_kept() -> None:
 # Ids
 
 
-def test_a_repeated_id_adds_nothing_as_long_as_its_publication_is_kept() -> None:
+def test_a_repeated_id_adds_nothing_as_long_as_it_is_remembered() -> None:
     log = Log("room", "e1", Retention(count=2))
     offsets = [log.append(Draft("n", b"1", id=each), 0.0).offset for each in ("x", "y", "x", "z", "x", "y")]
     assert offsets == [1, 2, 1, 3, 4, 5]
-    assert set(log._by_id) == {"x", "y"}
+    assert set(log._ids) == {"x", "y"}
+
+
+def test_an_id_is_remembered_for_as_long_as_the_retention_says_whatever_became_of_its_publication() -> None:
+    log = Log("room", "e1", Retention(bytes=1, seconds=10))
+
+    def append(id: str | None, now: float) -> int:
+        return log.append(Draft("n", b"1", id=id), now).offset
+
+    assert [append("x", 0), append(None, 5), append("x", 10), len(log)] == [1, 2, 1, 1]
+    log.trim(10.1)
+    assert log._ids == {}
+    assert append("x", 11) == 3
 
 
 # Where readers start

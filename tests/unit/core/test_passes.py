@@ -379,7 +379,7 @@ class StateRoom(RuleBasedStateMachine):
         self.clients = [Client(name, self.log) for name in ("one", "two", "three")]
         self.sizes: dict[str, int] = {}
         self.values: dict[str, int] = {}
-        self.ids: dict[str, tuple[str, int]] = {}
+        self.ids: dict[str, tuple[int, float]] = {}
 
     @rule(
         key=st.sampled_from(KEYS),
@@ -401,14 +401,14 @@ class StateRoom(RuleBasedStateMachine):
             assert more or alone + len(b'["pub","r",1,"v",,{"key":"a"}]') + size > RETENTION.bytes - 5
             assert self.log.top == top
             return
-        if known is not None and self.values.get(known[0]) == known[1]:
-            assert (offset, self.log.top) == (known[1], top)
+        if known is not None:
+            assert (offset, self.log.top) == (known[0], top)
             return
         assert offset == self.log.top == top + 1
         self.values[key] = offset
         self.sizes[key] = next(each.size for each in self.log.values() if each.offset == offset)
         if id is not None:
-            self.ids[id] = key, offset
+            self.ids[id] = offset, self.now
         if teller is not None and teller.positions:
             teller.values[key] = offset
         self.flush()
@@ -435,6 +435,7 @@ class StateRoom(RuleBasedStateMachine):
     def wait(self, seconds: int) -> None:
         self.now += seconds
         self.log.trim(self.now)
+        self.ids = {each: known for each, known in self.ids.items() if self.now - known[1] <= RETENTION.seconds}
 
     @rule(client=st.integers(0, 2), limit=st.sampled_from([1, 1, 60, ENOUGH]))
     def read(self, client: int, limit: int) -> None:
@@ -478,7 +479,7 @@ class StateRoom(RuleBasedStateMachine):
         assert len(log) <= RETENTION.keys
         assert log.size == sum(each.size for each in log._publications.values()) <= RETENTION.bytes
         assert log.base <= log.top
-        assert set(log._by_id) == {each.draft.id for each in log._publications.values()} - {None}
+        assert log._ids == self.ids
 
     def teardown(self) -> None:
         for client in self.clients:

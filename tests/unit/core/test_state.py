@@ -143,20 +143,21 @@ def test_a_refused_publication_costs_no_deletion() -> None:
 
 
 def test_to_delete_what_is_not_there_leaves_nothing() -> None:
-    log = log_of("a", retention=Retention(keys=1, bytes=40))
+    log = log_of("a", retention=Retention(keys=1, bytes=40, count=10))
     kept = log.size
     assert [put(log, f"k{n}", deleted=True, id=f"i{n}") for n in range(100)] == list(range(2, 102))
-    assert (log.base, len(log), log.size, len(log._by_id)) == (0, 1, kept, 0)
+    assert (log.base, len(log), log.size, len(log._ids)) == (0, 1, kept, 10)
 
 
-def test_an_id_is_known_as_long_as_its_publication_is_kept() -> None:
+def test_a_repeated_id_brings_no_former_value_back() -> None:
     log = log_of()
     assert [put(log, "a", id="x"), put(log, "b"), put(log, "a", id="x")] == [1, 2, 1]
-    assert [put(log, "a"), put(log, "a", id="x")] == [3, 4]
-    assert put(log, "a", deleted=True, id="y") == 5
-    assert put(log, "a", deleted=True, id="y") == 5
+    assert [put(log, "a"), put(log, "a", id="x"), log.top] == [3, 1, 3]
+    assert [put(log, "a", deleted=True, id="y"), put(log, "a"), put(log, "a", deleted=True, id="y")] == [4, 5, 4]
+    assert [(each.draft.key, each.offset) for each in log.values()] == [("b", 2), ("a", 5)]
     log.trim(1e6)
-    assert log._by_id == {}
+    assert log._ids == {}
+    assert put(log, "a", id="x") == 6
 
 
 def test_a_deleted_key_may_come_back() -> None:

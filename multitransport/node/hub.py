@@ -56,11 +56,11 @@ class Hub:
     def join(
         self, reader: Reader, log: Log, offset: int, max_rate: float | None = None, told_at: float = -math.inf
     ) -> None:
-        """Let the reader read the log after the offset, at most ``max_rate`` times a second, of which ``told_at`` was
-        the last.
+        """Let the reader read the log after the offset, that of a state room at most ``max_rate`` times a second, of
+        which ``told_at`` was the last.
         """
         told_at = max(told_at, self.leave(reader, log.room))
-        if max_rate is None:
+        if max_rate is None or log.mode != "state":  # in another it would fall behind by its own rate
             self._feed(log).add(reader.add(log, offset))
         else:
             held = self._loop.time() < told_at + 1 / max_rate

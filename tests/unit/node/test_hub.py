@@ -57,6 +57,22 @@ async def test_a_reader_gets_what_follows_its_place() -> None:
 
 
 @simulated
+async def test_a_rate_bounds_no_room_that_keeps_every_publication() -> None:
+    """Its reader would fall behind the retention by its own rate."""
+    house = House()
+    await house.hub.start()
+    reader = Reader(Owner())
+    log, _ = await house.hub.open("r", BRIEF, None, 0)
+    house.hub.join(reader, log, 0, 0.001)
+    told = []
+    for _ in range(3):
+        await house.publish()
+        await simulated_loop().settle()
+        told.append(len(reader.take(ENOUGH)))
+    assert told == [1, 1, 1]
+
+
+@simulated
 async def test_a_reader_that_joins_twice_reads_once() -> None:
     house = House()
     await house.hub.start()

@@ -235,7 +235,7 @@ export class Connection implements AttemptOwner {
 
   #welcome(attempt: Attempt, welcome: Welcome): void {
     const again = attempt === this.#current;
-    const another = this.session.welcome(welcome, attempt.said?.asked ?? new Map(), again);
+    const another = this.session.welcome(welcome, attempt.said?.asked ?? new Map(), again, attempt.attach);
     // What waits to be sent on this transport belongs to a session that is no more.
     if (again && another) return this.end(attempt);
     if (!again) this.#attached(attempt);

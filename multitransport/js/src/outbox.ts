@@ -22,6 +22,8 @@ export interface Pending<About> {
   readonly size: number;
   readonly about: About | undefined;
   settle: Settle;
+  /** The attach of what it was last given to. */
+  givenTo: number;
 }
 
 export interface Urgency<About> {
@@ -43,6 +45,8 @@ export class Outbox<About = unknown> {
   #ackSent = 0;
   #window = 64;
   #maxBytes = MOST_UNSENT_BYTES - HELLO_BYTES;
+  /** The attach of what carries the session. */
+  #carrying = 0;
   #closed: RequestError | null = null;
 
   /** Every seq up to this one has its outcome here. */
@@ -59,7 +63,7 @@ export class Outbox<About = unknown> {
     const rest = data ? `${asJson(parts.slice(0, at)).slice(0, -1)},` : asJson(parts);
     const options = data && (parts[at + 1] as object | undefined);
     const size = encoder.encode(rest).length + 64 + Math.ceil((data?.length ?? 0) / 3) * 4;
-    const pending: Pending<About> = { kind, rest, data, options, size, about, settle };
+    const pending: Pending<About> = { kind, rest, data, options, size, about, settle, givenTo: 0 };
     const full = this.#unsent.length >= MOST_UNSENT || this.#unsentBytes + size > MOST_UNSENT_BYTES;
     let refusal = this.#closed;
     if (size > this.#maxBytes) refusal ??= new RequestError("too_large", "the data is too large for one message");
@@ -91,11 +95,17 @@ export class Outbox<About = unknown> {
     return this.#sent.get(seq)?.about;
   }
 
+  /** The attach of what the unanswered frame of this seq was last given to. */
+  givenTo(seq: number): number | undefined {
+    return this.#sent.get(seq)?.givenTo;
+  }
+
   /** A server that has taken everything up to `seq` carries the session, or one that is told nothing `again`. */
-  attached(seq: number, window: number, maxMessage: number, again: boolean): void {
+  attached(seq: number, window: number, maxMessage: number, again: boolean, attach: number): void {
+    this.#carrying = attach;
     this.#window = window;
     this.#maxBytes = maxMessage - HELLO_BYTES;
-    if (!again) this.#repeat = [...this.#sent].filter(([sent]) => sent > seq).map(([sent, pending]) => line(sent, pending));
+    if (!again) this.#repeat = [...this.#sent].filter(([sent]) => sent > seq).map(([sent, pending]) => this.#give(sent, pending));
   }
 
   /** The lines that were sent and are not answered. */
@@ -112,7 +122,7 @@ export class Outbox<About = unknown> {
       const reserved = next.kind.startsWith("answer") ? 0 : this.#window >> 3;
       if (this.#next > acked + this.#window - reserved) break;
       this.#remove(0);
-      lines.push(line(this.#next, next));
+      lines.push(this.#give(this.#next, next));
       this.#sent.set(this.#next++, next);
     }
     // What is here is told with whatever goes out anyway, and in good time before the server holds a window of it.
@@ -150,6 +160,11 @@ export class Outbox<About = unknown> {
     const unsent = this.#unsent.splice(0);
     for (const pending of this.startOver(0)) pending.settle(unknownOutcome());
     for (const pending of unsent) pending.settle(error);
+  }
+
+  #give(seq: number, pending: Pending<About>): Line {
+    pending.givenTo = this.#carrying;
+    return line(seq, pending);
   }
 
   #remove(at: number): void {

@@ -79,7 +79,7 @@ export class Reader {
     const position: Position = [here[0], offset ?? here[1]];
     const publication = { room: this.name, event, data, offset, position, from, key, deleted };
     if (offset !== null) {
-      if (offset <= this.#seen(here[1], key, deleted)) {
+      if (offset <= this.#seen(here[1], key)) {
         this.stats.duplicates += 1;
         return;
       }
@@ -95,16 +95,16 @@ export class Reader {
     // A state room begins anew after a gap, from where ever the server says.
     if (covers(this.position, position) && !(gap && this.#keyed)) return;
     this.position = position;
-    this.#ended.clear();
+    for (const [key, offset] of this.#ended) if (offset <= position[1]) this.#ended.delete(key);
     if (gap) this.#lose(gap.lost);
     else if (this.#keyed) this.observer.passed?.();
   }
 
-  /** The highest offset known of what this would replace. Of a key that ended long ago, or never was, only the end has been seen. */
-  #seen(offset: number, key: string | undefined, deleted: boolean): number {
-    if (!this.#keyed) return offset;
+  /** The highest offset known of what this would replace: of a key that is not there, all up to the position has been seen. */
+  #seen(here: number, key: string | undefined): number {
+    if (!this.#keyed) return here;
     if (key === undefined) return -1;
-    return this.state.get(key)?.offset ?? this.#ended.get(key) ?? (deleted ? offset : -1);
+    return this.state.get(key)?.offset ?? this.#ended.get(key) ?? here;
   }
 
   #put(key: string, offset: number, publication: Publication): void {

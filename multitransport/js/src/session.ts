@@ -85,9 +85,9 @@ export class Session {
 
   /**
    * A transport carries the session; `asked` is what its hello did. `again`: the same one as before, as with polls; what it was given need
-   * not be repeated. Returns whether the server had lost the session, so that this is another one.
+   * not be repeated. `attach` is that of the hello. Returns whether the server had lost the session, so that this is another one.
    */
-  welcome(welcome: Welcome, asked: Hello["asked"], again = false): boolean {
+  welcome(welcome: Welcome, asked: Hello["asked"], again = false, attach = this.attach): boolean {
     const another = this.id !== null && this.id !== welcome.session;
     this.id = welcome.session;
     this.ping = welcome.ping;
@@ -95,8 +95,8 @@ export class Session {
     this.#token = welcome.token;
     this.#asked = new Map(asked);
     this.#attached = true;
-    if (another) this.#startOver(welcome.seq);
-    this.#outbox.attached(welcome.seq, welcome.window, welcome.max_message, again);
+    if (another) this.#startOver(welcome.seq, asked);
+    this.#outbox.attached(welcome.seq, welcome.window, welcome.max_message, again, attach);
     return another;
   }
 
@@ -135,7 +135,8 @@ export class Session {
 
   /** Have the server know what is asked of a room now. Without a transport the next hello says it. */
   rejoin(room: Reader, settle: Settle): void {
-    if (this.#named && this.#rooms.get(room.name) === room) this.#addJoin(room, settle);
+    // A join that is still to be sent says what was asked for before, and a hello does not name its room.
+    if ((this.#named || room.byFrame) && this.#rooms.get(room.name) === room) this.#addJoin(room, settle);
     else settle(this.#closed);
   }
 
@@ -222,7 +223,9 @@ export class Session {
     }
     const join = this.#outbox.about(seq);
     // The answer to a join that was followed by a leave says nothing about the room joined after that.
-    if (join && join.room === this.#rooms.get(name)) join.room.joined(position, options, join.position);
+    // Nor does what a hello was said since: that goes on from a position of its own.
+    const current = join && (join.room.byFrame || this.#outbox.givenTo(seq) === this.attach);
+    if (current && join.room === this.#rooms.get(name)) join.room.joined(position, options, join.position);
     this.#outbox.settle(seq, null);
   }
 
@@ -262,16 +265,18 @@ export class Session {
   }
 
   /** This session knows nothing of what was sent. What rooms to be in, and how, can simply be said again. */
-  #startOver(seq: number): void {
+  #startOver(seq: number, asked?: Hello["asked"]): void {
     const sent = this.#outbox.startOver(seq);
     const again = new Set(sent.map(({ about }) => about?.room).filter((room) => room?.byFrame));
     for (const { kind, about, settle } of sent) settle(about || kind === "presence" ? null : unknownOutcome());
     for (const room of this.#rooms.all().reverse()) {
       if (room.name.startsWith(OWN_INBOX)) this.#rooms.forget(room.name);
-      else if (room.meta !== undefined && !room.byFrame) {
-        this.#outbox.add("presence", [room.name, room.meta], () => {}, { first: true });
+      else if (!room.byFrame) {
+        if (room.meta !== undefined) this.#outbox.add("presence", [room.name, room.meta], () => {}, { first: true });
+        // One that was joined after the hello is known to the former session only.
+        const unheard = asked && !asked.has(room.name) && !room.name.startsWith("@");
+        if (unheard || again.has(room)) this.#joinByFrame(room, true);
       }
-      if (again.has(room)) this.#joinByFrame(room, true);
     }
   }
 }

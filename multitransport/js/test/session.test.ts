@@ -323,3 +323,18 @@ test("a hello says nothing that cannot be decoded", () => {
   const session = new Session(NONCE);
   assert.deepEqual((JSON.parse(session.hello({ token: "\udfff" }).line) as [string, { auth: object }])[1].auth, { token: "\ufffd" });
 });
+
+test("a rate set offline is said after the join that still waits to be sent", () => {
+  const session = attached();
+  const room = new Reader("a", observer([]), { maxRate: 1 });
+  const settled: unknown[] = [];
+  session.join(room);
+  session.detach();
+  room.maxRate = 50;
+  session.rejoin(room, (error) => settled.push(error));
+  session.welcome({ ...WELCOME, resumed: true }, session.hello(undefined).asked);
+  assert.deepEqual(frames(session.outgoing()), [["join", 1, "a", { max_rate: 1 }], ["join", 2, "a", { max_rate: 50 }]]);
+  assert.deepEqual(settled, []);
+  session.receive(["joined", 2, "a", ["e", 0], { recovered: true }]);
+  assert.deepEqual(settled, [null]);
+});

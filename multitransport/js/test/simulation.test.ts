@@ -299,7 +299,7 @@ class World {
     const frame = wire?.down.shift();
     if (!wire || !frame) return;
     if (frame[0] === "welcome") {
-      this.session.welcome(frame[1], wire.asked);
+      this.session.welcome(frame[1], wire.asked, false, wire.attach);
       this.current = wire;
       for (const other of [...this.wires]) if (other !== wire && other.attach < wire.attach) this.drop(other);
     } else if (wire === this.current) this.session.receive(frame);

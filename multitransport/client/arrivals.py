@@ -70,24 +70,24 @@ class Arrivals:
                 again.append(pending)
             elif pending.kind == "leave" or pending.again:
                 effects.append(Outcome(pending.ticket))
-            elif pending.kind == "join":
-                continue  # The room was left meanwhile.
+            elif pending.kind == "join" or (pending.kind == "presence" and not pending.ticket):
+                continue  # The room was left meanwhile; what was said before is said again below.
             elif pending.kind == "presence" and self._memberships.get(pending.room) is not None:
                 again.append(pending)
             else:
                 error = request_error("outcome_unknown", "the session was lost before the answer came")
                 effects.append(Outcome(pending.ticket, error=error))
-        again += [
+        joins = [
             Pending(ticket, "join", encode([room])[1:-1], room=room)
             for room, ticket in self._memberships.ask_again(self._link.carrying)
         ]
-        waiting = {pending.room for pending in again if pending.kind == "presence"}
-        again += [
-            Pending(0, "presence", membership.presence, room=membership.room)
+        # Also where a change is under way, which may be refused.
+        shown = [
+            Pending(0, "presence", membership.presence, room=membership.room, of=membership)
             for membership in self._memberships.with_presence()
-            if membership.presence is not None and membership.room not in waiting
+            if membership.presence is not None
         ]
-        self._outbox.put_back(again)
+        self._outbox.put_back([*joins, *shown, *again])
 
     # Rooms
 
@@ -171,6 +171,8 @@ class Arrivals:
             if pending.kind == "join":
                 self._failed(pending, request_error("outcome_unknown", "the answer to the join is lost"), effects)
             else:
+                if isinstance(pending.of, Membership):
+                    pending.of.presence = pending.body
                 effects.append(Outcome(pending.ticket))
 
     def _failed(self, pending: Pending, error: RequestError, effects: list[Effect]) -> None:

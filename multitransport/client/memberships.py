@@ -25,7 +25,8 @@ class Membership:
 
     ``position`` is the last one received, ``asked`` the one last sent to the server. ``ticket`` is that of the join
     until it is answered. ``since`` and ``hello`` are the attaches of the first and the last hello that named the room;
-    ``since`` is 0 where the last one left it out. ``presence`` is the body of the last ``presence`` frame.
+    ``since`` is 0 where the last one left it out. ``presence`` is the body of the last ``presence`` frame
+    that the server has taken.
     """
 
     room: str

@@ -23,7 +23,8 @@ class Pending:
 
     Where the frame's data is bytes they are in ``data``, and ``body`` is what stands before them. ``seq`` is 0 until it
     is sent for the first time, ``attach`` is that of the transport it was last given to. An ``urgent`` one does not
-    wait behind others: what they wait for may depend on it. ``again`` tells a join of a room the session is in.
+    wait behind others: what they wait for may depend on it. ``again`` tells a join of a room the session is in. ``of``
+    is the membership that a change of presence is for.
     """
 
     ticket: int
@@ -34,6 +35,7 @@ class Pending:
     options: dict[str, Any] = field(default_factory=dict)
     urgent: bool = False
     again: bool = False
+    of: object = None
     seq: int = 0
     attach: int = 0
     size: int = 0

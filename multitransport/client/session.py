@@ -120,10 +120,7 @@ class Session:
 
     def presence(self, ticket: int, room: str, meta: Any) -> None:
         """Change what others see of this session in a room, also in one that follows it. Raises as ``request`` does."""
-        body = _body(room, meta)
-        self._add(Pending(ticket, "presence", body, room=room))
-        if (membership := self._memberships.get(room)) is not None:
-            membership.presence = body
+        self._add(Pending(ticket, "presence", _body(room, meta), room=room, of=self._memberships.get(room)))
 
     def leave(self, ticket: int, room: str) -> None:
         """Be in this room no more. Raises QueueFull."""

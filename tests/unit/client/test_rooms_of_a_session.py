@@ -298,6 +298,33 @@ class TestPresence:
         assert line.take(welcome(session="new")) == [Welcomed(resumed=False)]
         assert line.sent() == [["presence", 1, "r", 2]]
 
+    def test_one_that_was_refused_is_not_said_again(self) -> None:
+        line = self.joined()
+        line.session.presence(5, "r", "good")
+        line.sent()
+        line.take(["ack", 2])
+        line.session.presence(6, "r", "bad")
+        line.sent()
+        assert errors(line.take(["error", 3, "refused", "no"], ["ack", 3])) == [(6, Refused)]
+        line.hello()
+        line.take(welcome(session="new"))
+        assert line.sent() == [["presence", 1, "r", "good"]]
+        line.session.presence(7, "r", "as bad")
+        line.hello()
+        line.take(welcome(session="newer"))
+        assert line.sent() == [["presence", 1, "r", "good"], ["presence", 2, "r", "as bad"]]
+
+    def test_one_is_said_in_the_membership_it_was_meant_for_alone(self) -> None:
+        line = self.joined()
+        line.session.presence(5, "r", "here")
+        line.session.leave(6, "r")
+        line.session.join(7, "r")
+        line.sent()
+        line.take(["left", 3, "r"], joined(4, 0), ["ack", 4])
+        line.hello()
+        line.take(welcome(session="new"))
+        assert line.sent() == []
+
     def test_one_that_was_under_way_is_sent_again_and_answered(self) -> None:
         line = self.joined()
         line.session.presence(5, "r", 1)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from multitransport.core.log import Log
 from multitransport.core.publication import Slice, at_frame
 from multitransport.protocol.frames import encode
 from multitransport.protocol.position import Position
 
-__all__ = ["Cursor", "Gap", "Line", "Owner"]
+__all__ = ["Cursor", "Flash", "Gap", "Line", "Owner"]
 
 
 class Gap:
@@ -22,6 +22,19 @@ class Gap:
         self.lost = lost
         self.disconnect = log.retention.disconnect
         self.frames = encode(("gap", log.room, self.position, lost))
+
+
+class Flash(NamedTuple):
+    """Volatile publications, and the top of the room's log when they were published."""
+
+    volatile: Slice
+    log: Log
+    top: int
+
+    @property
+    def overtaken(self) -> bool:
+        """Whether anything was kept since: "is typing" must not be told after what was typed."""
+        return self.top < self.log.top
 
 
 class Owner(Protocol):
@@ -46,7 +59,7 @@ class Line(Protocol):
     whole: bool
     """It does not go on reading where it stops: a pass has to be told to its end at once."""
 
-    def flash(self, volatile: Slice) -> None:
+    def flash(self, flash: Flash) -> None:
         """Have volatile publications read once."""
         ...
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from multitransport.core.cursor import Cursor, Gap, Owner
+from multitransport.core.cursor import Cursor, Flash, Gap, Owner
 from multitransport.core.log import Log
 from multitransport.core.passes import StateCursor
 from multitransport.core.publication import Slice
 from multitransport.core.state import StateLog
 
-__all__ = ["Cursor", "Gap", "Reader"]
+__all__ = ["Cursor", "Flash", "Gap", "Reader"]
 
 _MAX_FLASH_BYTES = 1 << 16
 """Volatile publications a reader may have waiting. With more it misses those that come."""
@@ -27,7 +27,7 @@ class Reader:
         self.whole = whole
         self.cursors: dict[str, Cursor] = {}
         self.ready: list[Cursor] = []
-        self.flashes: list[Slice] = []
+        self.flashes: list[Flash] = []
 
     def add(self, log: Log, offset: int, *, held: bool = False) -> Cursor:
         """Start reading a log after the offset, in place of a cursor in the same room; ``held`` until a flush."""
@@ -47,19 +47,21 @@ class Reader:
             self.ready.remove(cursor)
         return cursor
 
-    def flash(self, volatile: Slice) -> None:
+    def flash(self, flash: Flash) -> None:
         """Have volatile publications read once, unless the reader has too many waiting already."""
-        if sum(each.size for each in self.flashes) < _MAX_FLASH_BYTES:
-            excluded = self.owner.session_id in volatile.excluded
-            mine = volatile.without(self.owner.session_id, None) if excluded else volatile
-            if mine.publications:
-                self.flashes.append(mine)
+        if sum(each.volatile.size for each in self.flashes) < _MAX_FLASH_BYTES:
+            session_id = self.owner.session_id
+            if session_id in flash.volatile.excluded:
+                flash = flash._replace(volatile=flash.volatile.without(session_id, None))
+            if flash.volatile.publications:
+                self.flashes.append(flash)
 
     def take(self, limit_bytes: int) -> list[Slice | Gap]:
         """Return what comes next and move the cursors past it: at least one item if anything is ready, until the limit
-        is passed.
+        is passed. What is volatile comes before what was kept since, else after all of it.
         """
-        items: list[Slice | Gap] = []
+        flashes, self.flashes = self.flashes, []
+        items: list[Slice | Gap] = [each.volatile for each in flashes if each.overtaken]
         left = limit_bytes
         while self.ready and left > 0:
             cursor = self.ready.pop(0)
@@ -74,7 +76,5 @@ class Reader:
                 self.ready.append(cursor)
             else:
                 cursor.ready = False
-        if self.flashes:
-            items += self.flashes
-            self.flashes = []
+        items += [each.volatile for each in flashes if not each.overtaken]
         return items

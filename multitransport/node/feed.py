@@ -9,7 +9,7 @@ from contextvars import Context
 
 from multitransport.core.log import Log
 from multitransport.core.publication import Draft, Publication, Slice, publish_frame
-from multitransport.core.reader import Cursor
+from multitransport.core.reader import Cursor, Flash
 
 __all__ = ["Feed"]
 
@@ -55,7 +55,7 @@ class Feed:
         self._offered = log.top
         self._offered_bytes = log.written
         self._flushed: asyncio.Future[None] | None = None
-        self._flashes: list[Publication] = []
+        self._flashes: list[tuple[int, Publication]] = []
         self._throttles: dict[Cursor, Throttle] = {}
 
     def add(self, cursor: Cursor) -> None:
@@ -76,7 +76,8 @@ class Feed:
     def flash(self, draft: Draft, now: float) -> None:
         """Tell readers that keep up what no log keeps; what gathers beyond the bound before a flush is dropped."""
         if self.cursors and len(self._flashes) < _MAX_FLASHES:
-            self._flashes.append(Publication(0, draft, publish_frame(self.log.room, None, draft), now))
+            volatile = Publication(0, draft, publish_frame(self.log.room, None, draft), now)
+            self._flashes.append((self.log.top, volatile))
             self.advanced()
 
     def advanced(self) -> None:
@@ -128,10 +129,13 @@ class Feed:
             self._loop.call_later(pause, self._next, context=Context())
 
     def _hand_out_flashes(self) -> None:
-        volatile = Slice(self._flashes, 0)
-        self._flashes = []
-        for cursor in self.cursors:
-            cursor.reader.flash(volatile)
+        flashes, self._flashes = self._flashes, []
+        for overtaken in (True, False):
+            found = [(top, each) for top, each in flashes if (top < self.log.top) is overtaken]
+            if found:
+                flash = Flash(Slice([each for _, each in found], 0), self.log, found[0][0])
+                for cursor in self.cursors:
+                    cursor.reader.flash(flash)
 
     def _next(self) -> None:
         self._busy = False

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from multitransport.core.log import Log, Retention
 from multitransport.core.publication import Draft, Publication, Slice, publish_frame
-from multitransport.core.reader import Gap, Reader
+from multitransport.core.reader import Flash, Gap, Reader
 
 ENOUGH = 1 << 20
 
@@ -130,17 +130,29 @@ def test_a_reader_that_is_held_waits_until_it_is_told() -> None:
 # What is volatile
 
 
-def volatile(data: bytes, exclude: str | None = None) -> Slice:
+def volatile(data: bytes, exclude: str | None = None, log: Log | None = None) -> Flash:
     draft = Draft("n", data, exclude=exclude)
-    return Slice([Publication(0, draft, publish_frame("a", None, draft), 0.0)], 0)
+    found = Slice([Publication(0, draft, publish_frame("a", None, draft), 0.0)], 0)
+    log = log_of("a", 0) if log is None else log
+    return Flash(found, log, log.top)
 
 
-def test_what_is_volatile_is_read_once_after_what_is_not() -> None:
+def test_what_is_volatile_is_read_once_among_what_is_not_as_it_was_published() -> None:
     reader = Reader(Owner())
-    reader.add(log_of("a", 1), 0)
-    reader.flash(volatile(b"2"))
+    log = log_of("a", 1)
+    cursor = reader.add(log, 0)
+    reader.flash(volatile(b"2", log=log))
     assert [item.frames for item in reader.take(ENOUGH)] == [b'["pub","a",1,"n",1]', b'["pub","a",null,"n",2]']
     assert reader.take(ENOUGH) == []
+    reader.flash(volatile(b"3", log=log))
+    log.append(Draft("n", b"4"), 0.0)
+    cursor.flush()
+    reader.flash(volatile(b"5", log=log))
+    assert [item.frames for item in reader.take(ENOUGH)] == [
+        b'["pub","a",null,"n",3]',
+        b'["pub","a",2,"n",4]',
+        b'["pub","a",null,"n",5]',
+    ]
 
 
 def test_who_is_excluded_is_not_sent_what_is_volatile() -> None:

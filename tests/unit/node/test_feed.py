@@ -300,3 +300,23 @@ async def test_an_interval_beyond_numbers_sets_no_timer_without_a_time() -> None
     room.publish()
     await asyncio.sleep(0)
     assert listener.read == [(0.0, 1)]
+
+
+@simulated
+async def test_what_is_volatile_is_told_before_what_was_kept_after_it_and_after_what_was_kept_before() -> None:
+    told: list[bytes] = []
+
+    class Told(Listener):
+        def flush(self) -> None:
+            told.extend(each.frames for each in self.reader.take(ENOUGH))
+
+    room = Room(Told())
+    for turns in ("vkv", "kv", "vk"):
+        for turn in turns:
+            if turn == "k":
+                room.publish()
+            else:
+                room.feed.flash(Draft("e", b"2"), 0.0)
+        await simulated_loop().settle()
+        told.append(b"")
+    assert "".join("-" if not each else "v" if b"null" in each else "k" for each in told) == "vkv-kv-vk-"

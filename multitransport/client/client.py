@@ -38,7 +38,7 @@ class Client:
 
     Entering waits for the first welcome. It raises Refused where the application refuses the client,
     ConnectionClosed where the server wants nothing of it for another reason, and TimedOut where no transport came
-    about within ``connect_seconds``.
+    about within ``connect_seconds``; where it is not ``patient``, ConnectionClosed at once if the connect check fails.
     """
 
     def __init__(
@@ -48,9 +48,10 @@ class Client:
         auth: Any = None,
         connect_seconds: float = 20.0,
         release: Callable[[], Awaitable[None]] | None = None,
+        patient: bool = True,
     ) -> None:
         self._session = Session(new_nonce(), auth)
-        self._connection = Connection(self._session, connectors, self._take)
+        self._connection = Connection(self._session, connectors, self._take, patient=patient)
         self._names = tuple(connectors)
         self._rooms = Rooms(self)
         self._asks = Asks(self._session, self._connection.wake)

@@ -17,6 +17,7 @@ from multitransport.client.fallback import Ended, Fallback, Step
 from multitransport.client.limits import STABLE_SECONDS
 from multitransport.client.session import Session
 from multitransport.errors import TimedOut
+from multitransport.protocol.codes import CloseCode
 
 __all__ = ["Connection", "new_nonce"]
 
@@ -29,10 +30,17 @@ def new_nonce() -> str:
 
 
 class Connection:
-    """Runs the transports of one session. ``deliver`` gets every effect of what arrives."""
+    """Runs the transports of one session. ``deliver`` gets every effect of what arrives. One that is not ``patient``
+    gives up where the server fails before the first welcome.
+    """
 
     def __init__(
-        self, session: Session, connectors: Mapping[str, Connector], deliver: Callable[[Effect], None]
+        self,
+        session: Session,
+        connectors: Mapping[str, Connector],
+        deliver: Callable[[Effect], None],
+        *,
+        patient: bool = True,
     ) -> None:
         self.attachment: Attachment | None = None
         self.attached = asyncio.Event()
@@ -40,6 +48,7 @@ class Connection:
         self._session = session
         self._connectors = connectors
         self._deliver = deliver
+        self._patient = patient
         self._fallback = Fallback(tuple(connectors))
         self._backoff = Backoff()
         self._pace = Pace()
@@ -83,6 +92,9 @@ class Connection:
             if ended.seconds >= STABLE_SECONDS:
                 self._backoff.reset()
             step = self._fallback.after(ended)
+            failed = ended.closed is not None and ended.closed.code == CloseCode.INTERNAL
+            if failed and not (self._patient or self.attachments):
+                step = Step.STOP
             _logger.debug("transport ended (%s): %s", ended.reason, step.value)
             match step:
                 case Step.STOP:

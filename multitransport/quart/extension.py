@@ -74,7 +74,8 @@ class MultiTransport(Verbs):
         has logged in, say. With a ``user`` the connect check is not run: the session is that user's. The application's
         lifespan is run unless it runs already. Needs ``multitransport[client]``.
 
-        Raises Refused where the connect check refuses.
+        Raises Refused where the connect check refuses, ConnectionClosed where it fails; TypeError or ValueError for a
+        user id that is none.
         """
         from multitransport.testing.asgi import connect_asgi  # noqa: PLC0415 - what it needs is optional
 

@@ -37,8 +37,14 @@ async def connect_asgi(
 
     ``transport`` is one of websocket, sse and poll, or several, the best first. With a ``user`` the server takes the
     session for that user's without running the connect check. The app has to be running already, unless ``lifespan``
-    is set. Raises as ``multitransport.client.connect`` does.
+    is set. Raises as ``multitransport.client.connect`` does; ConnectionClosed at once where the connect check fails;
+    TypeError for a user that is no string, ValueError for an empty one.
     """
+    given: object = user
+    if given is not None and not isinstance(given, str):
+        raise TypeError(f"a user id is a string, not {given!r}; say str(…)")
+    if user == "":
+        raise ValueError("a user id is not empty")
     sent = request_headers(_ORIGIN, headers, cookies)
     extensions = {} if user is None else {"multitransport.test": {"user": user}}
     base = f"{_ORIGIN}{path}"
@@ -49,5 +55,6 @@ async def connect_asgi(
         "poll": PollConnector(http, base),
     }
     chosen = choose(connectors, (transport,) if isinstance(transport, str) else transport)
-    async with running(app) if lifespan else contextlib.nullcontext(), http, Client(chosen, auth=auth) as client:
+    client = Client(chosen, auth=auth, patient=False)
+    async with running(app) if lifespan else contextlib.nullcontext(), http, client:
         yield client

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from quart import Quart, session
 
-from multitransport import MultiTransport, Session
+from multitransport import ConnectionClosed, MultiTransport, Session
 from multitransport.client import Publication
 from multitransport.testing.asgi import connect_asgi
 from multitransport.testing.asgi_http import AsgiTransport
@@ -72,6 +72,22 @@ class TestEveryTransport:
         async with connect_asgi(app, transport=transport, user="ann") as client:
             assert (await client.request("who"))["user"] == "ann"
 
+    async def test_a_connect_check_that_fails_is_not_asked_again(self, transport: str) -> None:
+        app = Quart("failing")
+        app.secret_key = "k" * 32
+        rt, asked = MultiTransport(app), []
+
+        @rt.on_connect
+        async def connect(client: Session) -> None:
+            asked.append(client)
+            raise ZeroDivisionError
+
+        async with app.test_app():
+            with pytest.raises(ConnectionClosed, match=r"3004.*the connect check failed"):
+                async with connect_asgi(app, transport=transport):
+                    pytest.fail("it must not come this far")
+        assert len(asked) == 1
+
     @pytest.mark.usefixtures("running")
     async def test_auth_and_cookies_reach_the_check(self, app: Quart, transport: str) -> None:
         async with connect_asgi(app, transport=transport, auth="bob") as client:
@@ -88,6 +104,13 @@ class TestEveryTransport:
         cookies = {cookie.name: cookie.value or "" for cookie in browser.cookie_jar}
         async with connect_asgi(app, transport=transport, cookies=cookies) as client:
             assert (await client.request("who"))["user"] == "eve"
+
+
+@pytest.mark.parametrize(("user", "error"), [(5, TypeError), ("", ValueError)])
+async def test_a_user_that_is_none_is_told(app: Quart, user: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="a user id is "):
+        async with connect_asgi(app, user=user):
+            pytest.fail("it must not come this far")
 
 
 @pytest.mark.usefixtures("rt")

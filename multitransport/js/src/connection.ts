@@ -41,7 +41,7 @@ export class Connection implements AttemptOwner {
     entered?: (room: string) => Reader | null,
   ) {
     this.session = new Session(nonce(), entered);
-    this.#chooser = new Chooser(base, options.transports ?? ["websocket", "sse", "poll"]);
+    this.#chooser = new Chooser(base, this.#known(options.transports ?? ["websocket", "sse", "poll"]));
     this.wake();
   }
 
@@ -75,7 +75,7 @@ export class Connection implements AttemptOwner {
   }
 
   use(transports: readonly TransportName[]): void {
-    this.#chooser.allowed = transports;
+    this.#chooser.allowed = this.#known(transports);
     this.#chooser.forget(true);
     const [best] = transports;
     for (const attempt of this.#attempts) if (attempt !== this.#current) this.end(attempt);
@@ -186,6 +186,12 @@ export class Connection implements AttemptOwner {
     } else if (!this.#current) left.awaitWelcome();
     else if (this.#current.ending || !this.#chooser.allowed.includes(this.#current.name)) this.end(this.#current);
     else this.#planUpgrade();
+  }
+
+  #known(transports: readonly TransportName[]): readonly TransportName[] {
+    const wrong = transports.find((name) => !Object.hasOwn(this.openers, name));
+    if (wrong !== undefined) throw new RangeError(`"${wrong}" is no transport: ${Object.keys(this.openers).join(", ")}`);
+    return transports;
   }
 
   #tell(change: StatusChange): void {

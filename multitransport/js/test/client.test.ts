@@ -218,6 +218,13 @@ test("what has an answer no longer listens to its signal", async () => {
   assert.deepEqual(removed, added);
 });
 
+test("a transport there is not is refused at once", () => {
+  const transports = ["poll", "ws"] as never[];
+  assert.throws(() => client.use(transports), { name: "RangeError", message: /"ws" is no transport: websocket, sse, poll/ });
+  assert.throws(() => new PageClient("http://127.0.0.1:1/", { transports }), RangeError);
+  assert.throws(() => client.use(["constructor"] as never[]), RangeError);
+});
+
 test("a request may wait for ever, and one without a limit of its own for the usual time", async () => {
   const replies = [Infinity, 2 ** 32, undefined].map((timeoutMs) => client.request("x", 1, { timeoutMs: timeoutMs as number }));
   await until(() => last()[1] === 3);

@@ -90,6 +90,8 @@ class Dispatch:
             case JoinRequest() as wanted:
                 await self._named_in_hello(client, wanted)
             case Bye():
+                if client.tasks:
+                    await asyncio.wait(client.tasks)  # a client that does not come back is not waited for: it expires
                 self._end(client, "bye")
             case Send() as frame if self._checks.is_concurrent(frame.event):
                 self._run_beside(client, frame)
@@ -163,7 +165,10 @@ class Dispatch:
         """Return a room the session may join. Raises Refuse."""
         room = self._rooms.resolve(name)
         self._must_have_place(client, name)
+        client.joining = name
         await self._checks.join(client, room)
+        if client.joining is None:
+            raise Refuse(ErrorCode.REMOVED, "the server took the session out of the room")
         return room
 
     def _must_have_place(self, client: Session, name: str) -> None:
@@ -234,7 +239,9 @@ class Dispatch:
         await self._begin(client, entries, told=False)
 
     async def take_out(self, client: Session, name: str) -> None:
-        """Take a session out of a room by the server's will."""
+        """Take a session out of a room by the server's will, and keep it out where its check is under way."""
+        if client.joining == name:
+            client.joining = None
         if name in client.record.rooms:
             await self.forget(client, name)
             if client.attachment is not None:
@@ -293,6 +300,8 @@ class Dispatch:
             raise Refuse(ErrorCode.INVALID, "what is deleted is a key of a state room")
         data = Raw(b"null") if frame.options.deleted else frame.data
         await self._checks.publish(client, room, frame.event, data, frame.options)
+        if frame.room not in client.record.rooms:
+            raise Refuse(ErrorCode.NOT_JOINED, f"the server has taken the session out of {frame.room!r}")
         draft = Draft(
             frame.event,
             bytes(data),

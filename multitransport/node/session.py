@@ -63,6 +63,7 @@ class Session:
         "gates",
         "http",
         "jobs",
+        "joining",
         "metas",
         "missed",
         "polling",
@@ -92,6 +93,8 @@ class Session:
         self.credential = b""
         self.polling = False
         self.jobs: list[Job] = []
+        self.joining: str | None = None
+        """The room whose check runs, or did last, unless the server has taken it out of there meanwhile."""
         self.worker: asyncio.Task[None] | None = None
         self.tasks: set[asyncio.Task[None]] | None = None
         """Concurrent handlers under way."""

@@ -143,3 +143,26 @@ async def test_a_concurrent_handler_that_fails_is_one_error() -> None:
         one = await site.attach()
         await site.say(one, ["send", 1, "fail", None], ["send", 2, "fail", None])
         assert [error[:2] for error in of_kind(site.take(one), "error")] == [[1, "failed"], [2, "failed"]]
+
+
+@simulated
+async def test_bye_waits_for_what_is_concurrent_too() -> None:
+    work = Work()
+    async with work.site as site:
+        one = await site.attach()
+        await site.say(one, ["send", 1, "beside", "a"], ["bye"])
+        assert (work.ran, site.ended) == (["a"], [])
+        await work.finish("a")
+        assert (work.cancelled, site.ended) == ([], [(one.session_id, "bye")])
+        assert of_kind(site.take(one), "reply") == [[1, "a"]]
+
+
+@simulated
+async def test_a_session_that_said_bye_expires_though_a_concurrent_handler_never_returns() -> None:
+    work = Work()
+    async with work.site as site:
+        one = await site.attach()
+        await site.say(one, ["send", 1, "beside", "for ever"], ["bye"])
+        site.release(one)
+        await asyncio.sleep(site.settings.resume_seconds + 1)
+        assert (work.cancelled, site.ended) == (["for ever"], [(one.session_id, "expired")])

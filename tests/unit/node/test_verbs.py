@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -298,3 +299,34 @@ def test_a_page_has_as_much_history_as_is_asked_for(history: int, offsets: list[
             assert page.position.offset == 3
 
     test()
+
+
+@simulated
+async def test_whom_the_server_takes_out_while_a_check_runs_neither_joins_nor_publishes() -> None:
+    site = site_of()
+    go = asyncio.Event()
+
+    async def wait(client: Session, *said: Any) -> None:
+        await go.wait()
+
+    site.declared.room("slow")(wait)
+    site.declared.room("quiet", on_publish=wait)(lambda client: None)
+    async with site:
+        one = await come(site, room="quiet")
+        two = await come(site)
+        await site.say(one, ["publish", 2, "quiet", "e", "x"])
+        await site.say(two, ["join", 1, "slow"])
+        three = await site.attach(new=f"03{NEW}", rooms={"slow": {}})
+        await simulated_loop().settle()
+        await site.node.verbs.leave("quiet", None, one.session_id)
+        for each in (two, three):
+            await site.node.verbs.leave("slow", None, each.session_id)
+        go.set()
+        await simulated_loop().settle()
+        assert [error[:2] for error in of_kind(site.take(one), "error")] == [[2, "not_joined"]]
+        assert [error[:2] for error in of_kind(site.take(two), "error")] == [[1, "removed"]]
+        assert [left[:3] for left in of_kind(site.take(three), "left")] == [[None, "slow", "removed"]]
+        assert (site.client(two).rooms, site.client(three).rooms) == (frozenset(), frozenset())
+        assert (await site.node.verbs.read("quiet", 10)).position.offset == 0
+        await site.say(two, ["join", 2, "slow"])
+        assert site.client(two).rooms == {"slow"}

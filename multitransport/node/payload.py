@@ -41,7 +41,7 @@ class Payload:
         """Return the data as the type. Raises Refuse ``invalid``, which names the field."""
         try:
             if isinstance(data, Raw):
-                return self._decode(data)
+                return _no_bytes(self._decode(data))
             if _is_model(self._type):
                 raise Refuse(ErrorCode.INVALID, "Expected `object`, got `bytes`")
             return msgspec.convert(data, self._type)
@@ -62,6 +62,13 @@ def decode_json(data: Raw | bytes) -> Any:
         return msgspec.json.decode(data)
     except _UNREADABLE as error:
         raise Refuse(ErrorCode.INVALID, str(error)) from None
+
+
+def _no_bytes(value: Any) -> Any:
+    """Refuse text that was read as bytes: bytes as a whole travel as such. Within JSON base64 is all they can be."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        raise Refuse(ErrorCode.INVALID, "Expected `bytes`, got `str`")
+    return value
 
 
 def _is_model(type_: Any) -> bool:

@@ -23,6 +23,10 @@ class Size:
     width: int
 
 
+class Photo(msgspec.Struct):
+    pixels: bytes
+
+
 class Unknown:
     """Nobody can read this."""
 
@@ -43,7 +47,7 @@ def refusal(type_: Any, data: Raw | bytes) -> str:
         (Size, b'{"width": 2}', Size(2)),
         (list[Point], b'[{"x": 1}]', [Point(1)]),
         (int | None, b"null", None),
-        (bytes, b'"AAE="', b"\0\1"),
+        (Photo, b'{"pixels": "AAE="}', Photo(b"\0\1")),
     ],
 )
 def test_json_is_read_as_the_type(type_: Any, data: bytes, value: Any) -> None:
@@ -62,6 +66,11 @@ def test_json_is_read_as_the_type(type_: Any, data: bytes, value: Any) -> None:
 )
 def test_what_does_not_fit_is_invalid_and_the_field_is_named(type_: Any, data: bytes, words: str) -> None:
     assert words in refusal(type_, Raw(data))
+
+
+@pytest.mark.parametrize("type_", [bytes, bytes | None, bytearray, memoryview])
+def test_text_is_no_bytes_even_if_it_is_base64(type_: Any) -> None:
+    assert refusal(type_, Raw(b'"AAE="')) == "Expected `bytes`, got `str`"
 
 
 def test_bytes_are_themselves() -> None:

@@ -66,7 +66,11 @@ export class PageClient implements Client {
     if (!room) {
       room = new JoinedRoom(known, options, this.#host);
       this.#rooms.set(known, room);
-      this.#connection.session.join(room.reader);
+      const { reader } = room;
+      const enter = () => this.#connection.session.join(reader);
+      // The page can only listen to how it ends once it has the room.
+      if (this.#connection.over.signal.aborted) queueMicrotask(enter);
+      else enter();
       this.#connection.pump();
     }
     return room as unknown as Room<Events>;

@@ -126,6 +126,7 @@ export class JoinedRoom implements Room {
   }
 
   publish(event: string, data?: unknown, options?: PublishOptions): Promise<void> {
+    if (event === "*") return Promise.reject(new TypeError('"*" means every event'));
     return this.host.submit("publish", [this.name, event, data, ...(options ? [options] : [])]);
   }
 
@@ -145,7 +146,9 @@ export class JoinedRoom implements Room {
   }
 
   setMaxRate(rate: number | null): Promise<void> {
-    this.reader.maxRate = checkedRate(rate);
+    const checked = checkedRate(rate);
+    if (this.#over) return Promise.reject(new RequestError("left", "the room is left"));
+    this.reader.maxRate = checked;
     return new Promise((resolve, reject) => this.host.rejoin(this.reader, (error) => (error ? reject(error) : resolve())));
   }
 
@@ -156,6 +159,7 @@ export class JoinedRoom implements Room {
 
   #end(refusal: RequestError, error: RequestError | null): void {
     this.#over = true;
+    this.#presence.members.clear();
     this.#settle(refusal);
     for (const feed of this.#feeds) feed.end(error);
   }

@@ -225,6 +225,32 @@ test("a transport there is not is refused at once", () => {
   assert.throws(() => client.use(["constructor"] as never[]), RangeError);
 });
 
+test("a room that is left is empty, and is told no rate", async () => {
+  const room = await joined("a");
+  tell(
+    ["joined", null, "@presence/a", ["p", 0], { mode: "state", recovered: true }],
+    ["pub", "@presence/a", 1, "member", { user: "ann", metas: [] }, { key: "ann" }],
+    ["at", "@presence/a", ["p", 1]],
+  );
+  await until(() => room.presence.size === 1);
+  void room.leave();
+  assert.equal(room.presence.size, 0);
+  await assert.rejects(room.setMaxRate(1), { code: "left" });
+});
+
+test("a room asked for after the end tells that it is left", async () => {
+  client.close();
+  const told: unknown[] = [];
+  const room = client.join("a").onLeft((error) => told.push(error?.code));
+  await assert.rejects(room.joined, { code: "closed" });
+  assert.deepEqual(told, ["closed"]);
+});
+
+test("an event that means every event is published by nobody", async () => {
+  const room = await joined("a");
+  await assert.rejects(room.publish("*", 1), TypeError);
+});
+
 test("a request may wait for ever, and one without a limit of its own for the usual time", async () => {
   const replies = [Infinity, 2 ** 32, undefined].map((timeoutMs) => client.request("x", 1, { timeoutMs: timeoutMs as number }));
   await until(() => last()[1] === 3);

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from multitransport.core import limits
 from multitransport.core.limits import Limits
 from multitransport.node.settings import Settings
 
@@ -45,12 +46,24 @@ def table(cls: type[msgspec.Struct]) -> str:
     return "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows])
 
 
+def bounds() -> str:
+    """Return the Markdown table of the limits that are no settings."""
+    body = ast.parse(inspect.getsource(limits)).body
+    rows = []
+    for field, text in zip(body, body[1:], strict=False):
+        match field, text:
+            case ast.Assign(targets=[ast.Name(id=name)]), ast.Expr(value=ast.Constant(value=str(words))):
+                words = " ".join(words.replace("``", "`").split())
+                rows.append(f"| `{name}` | `{shown(getattr(limits, name))}` | {words} |")
+    return "\n".join(["| bound | value | meaning |", "|---|---|---|", *rows])
+
+
 def written(page: str) -> str:
     """Return the page with its tables made anew."""
-    for cls in (Settings, Limits):
-        mark = f"<!-- {cls.__name__} -->"
+    for name, made in (("Settings", table(Settings)), ("Limits", table(Limits)), ("Bounds", bounds())):
+        mark = f"<!-- {name} -->"
         before, after = re.split(rf"{mark}\n.*?{mark}", page, flags=re.DOTALL)
-        page = f"{before}{mark}\n{table(cls)}\n{mark}{after}"
+        page = f"{before}{mark}\n{made}\n{mark}{after}"
     return page
 
 

@@ -4,11 +4,45 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["MAX_MESSAGE_FRAMES", "Limits"]
+__all__ = [
+    "MAX_FLASHES",
+    "MAX_FLASH_BYTES",
+    "MAX_INBOX",
+    "MAX_INBOX_BYTES",
+    "MAX_MEMBERS",
+    "MAX_MEMBERS_BYTES",
+    "MAX_MESSAGE_FRAMES",
+    "SHOWN_METAS",
+    "Limits",
+]
 
+# Those that are no settings: who needs more needs something else.
 
 MAX_MESSAGE_FRAMES = 1_000
-"""Frames of one message from a client. Beyond: close ``bad_protocol``. No setting: more would only help an attacker."""
+"""Frames of one message from a client. Beyond: close ``bad_protocol``."""
+
+MAX_FLASHES = 64
+"""Volatile publications of one room that gather until its readers are told. Beyond: they are dropped."""
+
+MAX_FLASH_BYTES = 1 << 16
+"""What those take, and what one reader may have of them that it has not read. Beyond: they are dropped, or it misses
+them; a single larger one is still told.
+"""
+
+MAX_INBOX = 256
+"""Publications that the inbox of a session or a user keeps, for 300 s at most. Beyond: who is away is told of a gap."""
+
+MAX_INBOX_BYTES = 1 << 20
+"""What those take. Beyond: the same."""
+
+MAX_MEMBERS = 10_000
+"""Members that a room with presence shows. Beyond: a session is in the room, unseen."""
+
+MAX_MEMBERS_BYTES = 8 << 20
+"""What those take with their metas. Beyond: the same."""
+
+SHOWN_METAS = 100
+"""The newest sessions of a member that others are told of: what one more tab costs must not grow with their number."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

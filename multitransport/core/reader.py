@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from multitransport.core.cursor import Cursor, Flash, Gap, Owner
+from multitransport.core.limits import MAX_FLASH_BYTES
 from multitransport.core.log import Log
 from multitransport.core.passes import StateCursor
 from multitransport.core.publication import Slice
 from multitransport.core.state import StateLog
 
 __all__ = ["Cursor", "Flash", "Gap", "Reader"]
-
-_MAX_FLASH_BYTES = 1 << 16
-"""Volatile publications a reader may have waiting. With more it misses those that come."""
 
 
 class Reader:
@@ -49,7 +47,7 @@ class Reader:
 
     def flash(self, flash: Flash) -> None:
         """Have volatile publications read once, unless the reader has too many waiting already."""
-        if sum(each.volatile.size for each in self.flashes) < _MAX_FLASH_BYTES:
+        if sum(each.volatile.size for each in self.flashes) < MAX_FLASH_BYTES:
             session_id = self.owner.session_id
             if session_id in flash.volatile.excluded:
                 flash = flash._replace(volatile=flash.volatile.without(session_id, None))

@@ -7,6 +7,7 @@ import logging
 import math
 from contextvars import Context
 
+from multitransport.core.limits import MAX_FLASH_BYTES, MAX_FLASHES
 from multitransport.core.log import Log
 from multitransport.core.publication import Draft, Publication, Slice, publish_frame
 from multitransport.core.reader import Cursor, Flash
@@ -19,9 +20,6 @@ _PAUSE_RATIO = 1.0
 """The pause after a flush, in units of what the flush cost: at most half of the loop's time goes to one hot room."""
 
 _SHORTEST_PAUSE_SECONDS = 0.0005
-
-_MAX_FLASHES = 64
-"""Volatile publications that may gather before a flush."""
 
 
 class Feed:
@@ -75,7 +73,7 @@ class Feed:
 
     def flash(self, draft: Draft, now: float) -> None:
         """Tell readers that keep up what no log keeps; what gathers beyond the bound before a flush is dropped."""
-        if self.cursors and len(self._flashes) < _MAX_FLASHES:
+        if self.cursors and self._may_gather():
             volatile = Publication(0, draft, publish_frame(self.log.room, None, draft), now)
             self._flashes.append((self.log.top, volatile))
             self.advanced()
@@ -101,6 +99,10 @@ class Feed:
             if self._flushed is None:
                 self._flushed = self._loop.create_future()
             await asyncio.shield(self._flushed)
+
+    def _may_gather(self) -> bool:
+        waiting = self._flashes
+        return len(waiting) < MAX_FLASHES and sum(each.size for _, each in waiting) < MAX_FLASH_BYTES
 
     def _half_unoffered(self) -> bool:
         log, retention = self.log, self.log.retention

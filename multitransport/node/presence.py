@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from multitransport.brokers.base import Member, Meta, PresenceStore
+from multitransport.core.limits import SHOWN_METAS
 from multitransport.core.publication import Draft
 from multitransport.core.session import State
 from multitransport.errors import MultiTransportError, Refuse, RoomFull
@@ -18,14 +19,11 @@ from multitransport.node.session import Session
 from multitransport.protocol.codes import ErrorCode
 from multitransport.protocol.frames import encode
 
-__all__ = ["SHOWN_METAS", "Presence"]
+__all__ = ["Presence"]
 
 logger = logging.getLogger("multitransport")
 
 T = TypeVar("T")
-
-SHOWN_METAS = 100
-"""The newest sessions of a member that others are told of: what one more tab costs must not grow with their number."""
 
 
 class Presence:

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BuildError, Map, RequestRedirect, Rule
 
+from multitransport.core.limits import MAX_INBOX, MAX_INBOX_BYTES, MAX_MEMBERS, MAX_MEMBERS_BYTES
 from multitransport.core.log import Retention
 from multitransport.core.names import name_fault
 from multitransport.errors import ConfigurationError, Refuse
@@ -27,8 +28,8 @@ PRESENCE = "@presence/"
 OWN_INBOXES = 2
 """A session reads its own and its user's."""
 
-_INBOX = Retention(count=256, seconds=300.0, bytes=1 << 20)
-_PRESENCE = Retention(keys=10_000, seconds=300.0, bytes=8 << 20)
+_INBOX = Retention(count=MAX_INBOX, seconds=300.0, bytes=MAX_INBOX_BYTES)
+_PRESENCE = Retention(keys=MAX_MEMBERS, seconds=300.0, bytes=MAX_MEMBERS_BYTES)
 
 
 def rooms_of_application(rooms: Iterable[str]) -> int:

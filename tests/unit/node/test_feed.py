@@ -320,3 +320,16 @@ async def test_what_is_volatile_is_told_before_what_was_kept_after_it_and_after_
         await simulated_loop().settle()
         told.append(b"")
     assert "".join("-" if not each else "v" if b"null" in each else "k" for each in told) == "vkv-kv-vk-"
+
+
+@simulated
+async def test_what_is_volatile_gathers_up_to_some_bytes_and_some_number() -> None:
+    listener = Listener()
+    room = Room(listener)
+    for data, told in ((b"1" * 20_000, 4), (b"1" * 200_000, 1), (b"1", 64)):
+        for _ in range(100):
+            room.feed.flash(Draft("e", data), 0.0)
+        await simulated_loop().settle()
+        listener.flush()
+        assert sum(count for _, count in listener.read) == told
+        listener.read.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import json
 import re
 import sys
@@ -20,14 +21,18 @@ from multitransport.node.settings import Settings
 PAGE = Path(__file__).resolve().parent.parent / "docs/reference/configuration.md"
 
 
-def described(cls: type[msgspec.Struct]) -> dict[str, str]:
-    """Return the docstring below each field that the class itself declares."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
-    assert isinstance(body, ast.ClassDef)
+def described(source: str) -> dict[str, str]:
+    """Return the docstring below each constant of a module, or each field of a class."""
+    body = ast.parse(textwrap.dedent(source)).body
+    if isinstance(body[0], ast.ClassDef):
+        body = body[0].body
     texts = {}
-    for field, text in zip(body.body, body.body[1:], strict=False):
+    for field, text in itertools.pairwise(body):
         match field, text:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]),
+                ast.Expr(value=ast.Constant(value=str(words))),
+            ):
                 texts[name] = " ".join(words.replace("``", "`").split())
     return texts
 
@@ -41,20 +46,16 @@ def shown(value: Any) -> str:
 
 def table(cls: type[msgspec.Struct]) -> str:
     """Return the Markdown table of the fields that the class itself declares."""
+    texts = described(inspect.getsource(cls))
     defaults = {field.name: field.default for field in msgspec.structs.fields(cls)}
-    rows = [f"| `MULTITRANSPORT_{n.upper()}` | `{shown(defaults[n])}` | {text} |" for n, text in described(cls).items()]
+    rows = [f"| `MULTITRANSPORT_{n.upper()}` | `{shown(defaults[n])}` | {text} |" for n, text in texts.items()]
     return "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows])
 
 
 def bounds() -> str:
     """Return the Markdown table of the limits that are no settings."""
-    body = ast.parse(inspect.getsource(limits)).body
-    rows = []
-    for field, text in zip(body, body[1:], strict=False):
-        match field, text:
-            case ast.Assign(targets=[ast.Name(id=name)]), ast.Expr(value=ast.Constant(value=str(words))):
-                words = " ".join(words.replace("``", "`").split())
-                rows.append(f"| `{name}` | `{shown(getattr(limits, name))}` | {words} |")
+    texts = described(inspect.getsource(limits))
+    rows = [f"| `{name}` | `{shown(getattr(limits, name))}` | {text} |" for name, text in texts.items()]
     return "\n".join(["| bound | value | meaning |", "|---|---|---|", *rows])
 
 

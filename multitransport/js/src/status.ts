@@ -17,6 +17,8 @@ export const INITIAL: Status = {
   reason: "",
 };
 
+/** 24 hours, wherever it is read: "offline since 2:02:10" would leave half a day open where a page is narrow. */
+const CLOCK = { hourCycle: "h23" } as const;
 const NAMES = { websocket: "WebSocket", sse: "SSE", poll: "long poll" };
 
 /** Return the next status. */
@@ -33,6 +35,6 @@ export function follow(former: Status, change: StatusChange, nowMs: number): Sta
 
 function words({ state, catchingUp, transport, offlineSinceMs, reason }: Status): string {
   if (state === "live" && transport) return catchingUp ? "catching up" : `live over ${NAMES[transport]}`;
-  if (state === "offline" && offlineSinceMs !== null) return `offline since ${new Date(offlineSinceMs).toLocaleTimeString()}`;
+  if (state === "offline" && offlineSinceMs !== null) return `offline since ${new Date(offlineSinceMs).toLocaleTimeString([], CLOCK)}`;
   return state === "closed" && reason ? `closed: ${reason}` : state;
 }

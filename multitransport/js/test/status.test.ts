@@ -11,7 +11,12 @@ function words(...changes: StatusChange[]): string[] {
   });
 }
 
-const time = (ms: number) => new Date(ms).toLocaleTimeString();
+const time = (ms: number) => new Date(ms).toLocaleTimeString([], { hourCycle: "h23" });
+
+test("the clock has 24 hours", () => {
+  const evening = new Date(2026, 10, 22, 22, 2, 10).getTime();
+  assert.match(follow(INITIAL, { state: "offline" }, evening).text, /^offline since 22.02.10$/);
+});
 
 test("it can be shown as it is", () => {
   assert.deepEqual(

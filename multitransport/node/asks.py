@@ -12,10 +12,11 @@ import msgspec
 from msgspec import structs
 
 from multitransport.core.publication import Draft
-from multitransport.errors import OutcomeUnknown, Refused, RequestError, TimedOut
+from multitransport.errors import BrokerUnavailable, Failed, OutcomeUnknown, Refused, RequestError, TimedOut
 from multitransport.node.rooms import SESSION_INBOX
 from multitransport.node.session import Session
 from multitransport.node.sessions import Sessions
+from multitransport.protocol.codes import ErrorCode
 
 __all__ = ["Answers", "Asks"]
 
@@ -74,7 +75,7 @@ class Asks:
         return outcome
 
     async def request_all(self, clients: Sequence[Session], draft: Draft, timeout: float) -> Answers:
-        """Ask several clients, and return what came in time. Raises BrokerUnavailable."""
+        """Ask several clients, and return what came in time; a question that could not be put is Failed."""
         told = Answers({}, {}, [])
         waiting: dict[str, asyncio.Future[Any]] = {}
         with ExitStack() as stack:
@@ -83,12 +84,14 @@ class Asks:
                     for count, client in enumerate(clients, 1):
                         try:
                             ask = stack.enter_context(self._asked(client))
+                            await self._put(client, draft, ask)
                         except Refused as error:
                             told.errors[client.session_id] = error
+                        except BrokerUnavailable as error:
+                            told.errors[client.session_id] = Failed(ErrorCode.FAILED, str(error))
                         except OutcomeUnknown:
                             pass
                         else:
-                            await self._put(client, draft, ask)
                             waiting[client.session_id] = ask.outcome
                         if count % _ASKED_AT_ONCE == 0:
                             await asyncio.sleep(0)

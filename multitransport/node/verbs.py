@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,6 +28,9 @@ from multitransport.protocol.position import Position
 __all__ = ["Published", "RoomPage", "ServerVerbs"]
 
 _APPLICATION_CODES = range(4000, 5000)
+
+MAX_REASON_BYTES = 123
+"""What a WebSocket's close frame holds."""
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -114,10 +118,18 @@ class ServerVerbs:
                 raise BrokerUnavailable(refuse.message) from None
 
     async def join(self, room: str, user: str | None, session: str | None) -> None:
-        """Join sessions to a room without asking its check. Raises Refuse where no such room is declared."""
+        """Join sessions to a room without asking its check. Raises Refuse where no such room is declared, and after the
+        others are joined, where one has no place for it.
+        """
         self._rooms.resolve(room)
+        refused: Refuse | None = None
         for client in self._named(user, session):
-            await self._dispatch.take_in(client, room)
+            try:
+                await self._dispatch.take_in(client, room)
+            except Refuse as refuse:
+                refused = refuse
+        if refused is not None:
+            raise refused
 
     async def leave(self, room: str, user: str | None, session: str | None) -> None:
         """Take sessions out of a room. Raises Refuse where no such room is declared."""
@@ -127,8 +139,10 @@ class ServerVerbs:
 
     async def disconnect(self, user: str | None, session: str | None, code: int, reason: str) -> None:
         """End sessions with an application's close code: 4000-4499 lets the client come back, 4500-4999 is final."""
-        if code not in _APPLICATION_CODES and code != CloseCode.ENDED:
-            raise ValueError(f"{code} is not a close code of an application: use 4000 to 4999")
+        if not isinstance(code, int) or (code not in _APPLICATION_CODES and code != CloseCode.ENDED):
+            raise ValueError(f"{code!r} is not a close code of an application: use 4000 to 4999")
+        if len(reason.encode()) > MAX_REASON_BYTES:
+            raise ValueError(f"a reason is at most {MAX_REASON_BYTES} bytes, not {reprlib.repr(reason)}")
         for client in self._named(user, session):
             self._end(client, reason or "disconnected", Close(code, reason))
 
@@ -195,7 +209,7 @@ def draft_of(
     for name, value in (("event", event), ("key", key), ("id", id)):
         given = value is not None or name == "event"
         if given and not (isinstance(value, str) and 0 < len(value) <= MAX_EVENT_CHARACTERS):
-            raise ValueError(f"{name} is 1 to {MAX_EVENT_CHARACTERS} characters, not {value!r}")
+            raise ValueError(f"{name} is 1 to {MAX_EVENT_CHARACTERS} characters, not {reprlib.repr(value)}")
     if deleted and key is None:
         raise ValueError("what is deleted is a key: say key=")
     binary = isinstance(data, bytes | bytearray | memoryview) and not deleted

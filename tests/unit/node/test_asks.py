@@ -215,6 +215,18 @@ async def test_an_empty_room_answers_at_once_and_an_unknown_one_is_told() -> Non
 
 
 @simulated
+async def test_one_that_cannot_be_asked_keeps_no_answer_of_the_others() -> None:
+    async with hall_site(max_rooms=2) as site:
+        one, two = await come(site), await come(site)
+        work = asyncio.create_task(site.node.verbs.request_all("hall", "color", None, 5))
+        [(ask, _, _)] = await asked(site, one)
+        await site.say(one, ["answer", 2, ask, "red"])
+        answers = await work
+        assert answers.answers == {one.session_id: "red"}
+        assert {each: type(error) for each, error in answers.errors.items()} == {two.session_id: Failed}
+
+
+@simulated
 async def test_a_large_room_is_asked_without_a_task_for_each() -> None:
     async with hall_site() as site:
         for _ in range(250):

@@ -330,3 +330,13 @@ async def test_whom_the_server_takes_out_while_a_check_runs_neither_joins_nor_pu
         assert (await site.node.verbs.read("quiet", 10)).position.offset == 0
         await site.say(two, ["join", 2, "slow"])
         assert site.client(two).rooms == {"slow"}
+
+
+@simulated
+async def test_a_session_without_place_keeps_no_other_of_the_user_out() -> None:
+    async with site_of(max_session_rooms=1) as site:
+        full, free = await come(site, "ann", room="log/1"), await come(site, "ann")
+        with pytest.raises(Refuse) as refused:
+            await site.node.verbs.join("closed", "ann", None)
+        assert refused.value.code == "too_many_rooms"
+        assert (site.client(full).rooms, site.client(free).rooms) == ({"log/1"}, {"closed"})

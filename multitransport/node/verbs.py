@@ -139,7 +139,7 @@ class ServerVerbs:
 
     async def disconnect(self, user: str | None, session: str | None, code: int, reason: str) -> None:
         """End sessions with an application's close code: 4000-4499 lets the client come back, 4500-4999 is final."""
-        if not isinstance(code, int) or (code not in _APPLICATION_CODES and code != CloseCode.ENDED):
+        if code not in _APPLICATION_CODES and code != CloseCode.ENDED:
             raise ValueError(f"{code!r} is not a close code of an application: use 4000 to 4999")
         if len(reason.encode()) > MAX_REASON_BYTES:
             raise ValueError(f"a reason is at most {MAX_REASON_BYTES} bytes, not {reprlib.repr(reason)}")

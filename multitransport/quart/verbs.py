@@ -160,7 +160,8 @@ class Verbs(Declarations):
         reason: str = "",
     ) -> None:
         """End a user's sessions, or one session. ``code`` may be an application's: 4000-4499 lets the client come back
-        with a new session, 4500-4999 is final, and so is the default. Raises ValueError for another.
+        with a new session, 4500-4999 is final, and so is the default. Raises ValueError for another, and for a
+        ``reason`` of more than 123 bytes, which is as much as a WebSocket can say.
         """
         await self._here(self._running().node.verbs.disconnect(*_named(user, session), code, reason))
 

@@ -137,3 +137,27 @@ def test_a_namespace_is_registered_not_its_class() -> None:
     rt: Any = MultiTransport()
     with pytest.raises(ConfigurationError, match=r'a Namespace\("chat"\) can be registered, not <class'):
         rt.register(Namespace)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"code": "4000"}, "'4000' is not a close code of an application"),
+        ({"reason": "é" * 62}, r"a reason is at most 123 bytes, not 'é+\.\.\.é+'"),
+    ],
+)
+async def test_how_nobody_can_be_disconnected_is_told(options: dict[str, Any], words: str) -> None:
+    app, rt = application()
+    async with app.test_app(), rt.test_client(user="ann") as client:
+        with pytest.raises(ValueError, match=words):
+            await rt.disconnect(user="ann", **options)
+        assert client.status == "connected"
+        await rt.disconnect(user="ann", reason="é" * 61)
+
+
+async def test_a_key_that_is_too_long_is_not_told_whole() -> None:
+    app, rt = application()
+    async with app.test_app():
+        with pytest.raises(ValueError, match=r"key is 1 to 255 characters, not 'k+\.\.\.k+'") as raised:
+            await rt.publish("market", "e", 1, key="k" * 100_000)
+    assert len(str(raised.value)) < 100

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import reprlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -197,7 +198,9 @@ class Checks:
         if refuse is None:
             return self.failure(error, what)
         if not _is_code(refuse.code):
-            return self.failure(ValueError(f"{refuse.code!r} is not a code"), what)
+            return self.failure(
+                ValueError(f"{reprlib.repr(refuse.code)} is not a code: 1 to 64 of a-z, 0-9 and _"), what
+            )
         return refuse
 
 

@@ -19,7 +19,7 @@ CASES: dict[str, tuple[Frame, str]] = {
     "a room's check": (["join", 2, "broken/a"], "the check of a room"),
     "a publish check": (["publish", 2, "log/a", "said", "break"], "the check of a publication"),
     "a reply that is no JSON": (["send", 2, "unencodable", None], "is unsupported"),
-    "a refusal whose code is none": (["send", 2, "refuse badly", None], "is not a code"),
+    "a refusal whose code is none": (["send", 2, "refuse badly", None], "is not a code: 1 to 64 of a-z, 0-9 and _"),
 }
 
 

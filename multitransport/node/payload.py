@@ -17,6 +17,10 @@ __all__ = ["Payload", "decode_json", "read_data"]
 _UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
+_OUTER = "\0"
+"""Ends what is said of a model within another type; where that is follows."""
+
+
 class Payload:
     """Reads data as one type: any that msgspec knows, or one with pydantic models in it. Bytes are themselves."""
 
@@ -46,7 +50,7 @@ class Payload:
                 raise Refuse(ErrorCode.INVALID, "Expected `object`, got `bytes`")
             return msgspec.convert(data, self._type)
         except _UNREADABLE as error:
-            raise Refuse(ErrorCode.INVALID, str(error)) from None
+            raise Refuse(ErrorCode.INVALID, _one_path(str(error))) from None
         except ValueError as error:
             raise Refuse(ErrorCode.INVALID, _fields(error)) from None
 
@@ -84,7 +88,7 @@ def _read_inner(type_: Any, value: Any) -> Any:
         # As JSON again: pydantic reads that by other rules than values of Python.
         return type_.model_validate_json(msgspec.json.encode(value))
     except ValueError as error:
-        raise ValueError(_fields(error)) from None
+        raise ValueError(_fields(error) + _OUTER) from None
 
 
 def _fields(error: ValueError) -> str:
@@ -93,6 +97,16 @@ def _fields(error: ValueError) -> str:
     if errors is None:
         return str(error)
     return "; ".join(f"{each['msg']} - at `${''.join(map(_step, each['loc']))}`" for each in errors())
+
+
+def _one_path(text: str) -> str:
+    """Put the path of a model, which msgspec adds at the end, before the paths within it."""
+    within, outer, path = text.rpartition(_OUTER)
+    return (
+        within.replace(" - at `$", " - at `" + (path.removeprefix(" - at `").removesuffix("`") or "$"))
+        if outer
+        else text
+    )
 
 
 def _step(part: int | str) -> str:

@@ -123,8 +123,11 @@ def test_models_within_other_types_are_read(model: Any) -> None:
     assert Payload(list[model]).read(Raw(b'[{"name": "ann"}]')) == [model(name="ann")]
     assert Payload(model | None).read(Raw(b"null")) is None
     message = refusal(dict[str, model], Raw(b'{"a": {"name": 7}}'))
-    assert "name" in message
-    assert "pydantic" not in message
+    assert message == "Input should be a valid string - at `$[...].name`"
+    message = refusal(list[model], Raw(b'[{"name": "ann"}, {"name": 7, "times": 7}]'))
+    assert [part.rpartition(" - ")[2] for part in message.split("; ")] == ["at `$[1].name`", "at `$[1].times`"]
+    message = refusal(model | None, Raw(b'{"name": 7, "times": 7}'))
+    assert [part.rpartition(" - ")[2] for part in message.split("; ")] == ["at `$.name`", "at `$.times`"]
 
 
 def test_bytes_are_no_model(model: Any) -> None:

@@ -13,7 +13,8 @@ from multitransport.protocol.frames import encode
 __all__ = ["BrokenSequence", "Inbox"]
 
 
-_PLACED = (b'["joined",', b'["left",')
+_JOINED = b'["joined",'
+_PLACED = (_JOINED, b'["left",')
 """Outcomes that mean something only where they stand: what comes before a ``joined`` belongs to a former membership."""
 
 
@@ -86,6 +87,11 @@ class Inbox(msgspec.Struct):
         """Return what there is to tell of all seqs the client has not acknowledged, in order."""
         seqs = sorted({*self.outcomes, *(self.unkept or ())})
         return {seq: frame for seq in seqs if (frame := self.outcome(seq)) is not None}
+
+    def joined(self) -> set[str]:
+        """Return the rooms of which the client may not have heard yet that it has joined them."""
+        frames = [text(outcome) for outcome in self.outcomes.values()]
+        return {str(msgspec.json.decode(frame)[2]) for frame in frames if frame.startswith(_JOINED)}
 
     def kept(self) -> tuple[dict[int, Frame], int]:
         """Return the outcomes that can be told beside the stream, and up to where they are all there is to tell.

@@ -280,6 +280,9 @@ class Admission:
         attachment.put("@welcome", encode(("welcome", options)), news=token != hello.token)
         for seq, outcome in inbox.to_repeat().items():
             attachment.put(seq, outcome)
+        for room in inbox.joined() - client.record.rooms.keys() - hello.rooms.keys():
+            # It hears only now that it has joined, and must hear that it is out again.
+            attachment.put(room, _removed_frame(room))
         if (ack := attachment.acked()) is not None:
             attachment.put("@ack", ack, news=False)
         had = await self._rejoin_all(client, attachment, hello, quiet=quiet)
@@ -294,7 +297,7 @@ class Admission:
                 waiting[room].options = wanted
             elif token == hello.token and wanted.position is not None and not room.startswith(USER_INBOX):
                 # Its client knows this session and had joined, so the server has taken the session out since.
-                attachment.put(room, encode(("left", None, room, ErrorCode.REMOVED, "no longer in the room")))
+                attachment.put(room, _removed_frame(room))
             else:
                 self._dispatch.submit(client, JoinRequest(room, wanted))
         # Not awaited: where many come and go at once the others are told with a delay, and the welcome is not.
@@ -357,6 +360,10 @@ class Admission:
             return refuse
         except BrokerUnavailable:
             return Refuse(ErrorCode.FAILED, "the room is gone")
+
+
+def _removed_frame(room: str) -> bytes:
+    return encode(("left", None, room, ErrorCode.REMOVED, "no longer in the room"))
 
 
 def _pulse(settings: Settings, transport: str) -> Pulse:

@@ -224,3 +224,14 @@ def test_no_seq_is_claimed_twice_and_no_more_is_kept_than_a_window(steps: list[t
         assert inbox.processed == min(open_seqs, default=inbox.claimed + 1) - 1
         assert set(inbox.outcomes) == {seq for seq in ran if seq > inbox.acked and seq not in open_seqs}
         assert len(inbox.outcomes) <= WINDOW
+
+
+def test_the_rooms_a_client_may_not_know_it_has_joined() -> None:
+    inbox = Inbox()
+    inbox.claim([1, 2, 3], WINDOW)
+    for seq, room in ((1, "a"), (2, "b")):
+        inbox.commit(seq, b'["joined",%d,"%s",["e",0],{}]' % (seq, room.encode()), MAX_BYTES)
+    inbox.commit(3, b'["reply",3,"joined"]', MAX_BYTES)
+    assert inbox.joined() == {"a", "b"}
+    inbox.acknowledge(1)
+    assert inbox.joined() == {"b"}

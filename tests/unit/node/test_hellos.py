@@ -150,3 +150,24 @@ async def test_nobody_was_taken_out_of_the_inbox_of_a_user() -> None:
         frames = site.take(again)
         assert [frame[1] for frame in of_kind(frames, "left")] == ["@user/bob"]
         assert [frame[3] for frame in of_kind(frames, "pub")] == [2]
+
+
+@simulated
+async def test_who_was_taken_out_before_it_heard_that_it_had_joined_hears_both() -> None:
+    site = Site()
+
+    @site.declared.room("r")
+    async def room(client: Session) -> None:
+        """Everybody may join."""
+
+    async with site:
+        attachment = await site.attach()
+        token = (await site.welcomed(attachment))["token"]
+        await site.say(attachment, ["join", 1, "r"])
+        site.release(attachment)
+        await site.node.verbs.leave("r", None, site.node.sessions[attachment.session_id].session_id)
+        again = await site.attach(2, token=token)
+        await simulated_loop().settle()
+        frames = [frame for frame in site.take(again) if frame[0] in ("joined", "left")]
+        assert [frame[:3] for frame in frames] == [["joined", 1, "r"], ["left", None, "r"]]
+        assert frames[1][3] == "removed"

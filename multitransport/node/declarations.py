@@ -196,6 +196,8 @@ class Declarations:
             raise ConfigurationError(f"room {rule!r}: {fault}")
         if on_publish is not None:
             also = also_wanted(on_publish)
+            if mode == "state" and (both := also & values):
+                raise ConfigurationError(f"room {rule!r}: {min(both)!r} is what on_publish has of a publication")
             must_take(f"on_publish of the room {rule!r}", on_publish, ("client", "event", "data"), values | also)
         retention = Retention(
             count=retention_count,

@@ -218,3 +218,12 @@ def test_a_function_that_cannot_be_called_is_told(kind: str, function: Any, word
 def test_an_on_publish_that_cannot_be_called_is_told(on_publish: Any, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         Declarations().room("chat/<b>", on_publish=on_publish)
+
+
+def test_a_variable_of_a_state_rooms_rule_that_on_publish_is_told_something_else_by_is_refused() -> None:
+    async def on_publish(client: Any, event: str, data: Any, key: str) -> None:
+        """Be told of one key, and want to know of two."""
+
+    with pytest.raises(ConfigurationError, match="'key' is what on_publish has"):
+        Declarations().room("board/<key>", mode="state", on_publish=on_publish)
+    Declarations().room("board/<key>", on_publish=on_publish)

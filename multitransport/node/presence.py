@@ -25,6 +25,9 @@ logger = logging.getLogger("multitransport")
 
 T = TypeVar("T")
 
+_FULL_ROOMS = 1000
+"""Rooms of which it was logged that they are full. Where there are more, it is logged again."""
+
 
 class Presence:
     """Enters sessions that have shown life into the rooms with presence that they are in, and takes them out again.
@@ -54,6 +57,8 @@ class Presence:
             await self._show(client, room)
         except MultiTransportError as error:
             if room not in self._full:
+                if len(self._full) >= _FULL_ROOMS:
+                    self._full.clear()
                 self._full.add(room)
                 logger.warning("not everybody in %r is shown to the others: %s", room, error)
 

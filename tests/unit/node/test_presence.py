@@ -294,3 +294,14 @@ async def test_a_welcome_does_not_wait_for_a_presence_room_that_is_busy() -> Non
         with pytest.raises(StopIteration):
             hello.send(None)
         assert await seen(site) == [("user:bob", ["websocket"]), ("user:ann", ["websocket"])]
+
+
+@simulated
+async def test_of_so_many_full_rooms_only_it_is_remembered_that_it_was_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rooms, "_PRESENCE", Retention(keys=1))
+    monkeypatch.setattr(presence, "_FULL_ROOMS", 2)
+    async with team_site() as site:
+        for room in ("team/1", "team/2", "team/3"):
+            await come(site, "ann", room=room)
+            await come(site, "bob", room=room)
+        assert 0 < len(site.node.presence._full) <= 2

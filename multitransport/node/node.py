@@ -32,7 +32,7 @@ from multitransport.node.sessions import Sessions
 from multitransport.node.settings import Settings
 from multitransport.node.timers import Timers
 from multitransport.node.tokens import Tokens
-from multitransport.node.verbs import ServerVerbs, draft_of
+from multitransport.node.verbs import ServerVerbs
 from multitransport.protocol.codec import Malformed
 from multitransport.protocol.codes import CloseCode, is_final
 from multitransport.protocol.frames import (
@@ -158,10 +158,6 @@ class Node:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.hub.stop()
-
-    async def publish(self, room: str, event: str, data: Any) -> Position | None:
-        """Publish to a room; ``verbs`` has the options. Raises Refuse, TypeError, ValueError, BrokerUnavailable."""
-        return await self.verbs.publish(room, draft_of(event, data), volatile=False)
 
     def going_away(self) -> Close:
         """Return the word for a client of a node that stops, with a time of its own to come back."""

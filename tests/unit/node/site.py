@@ -13,6 +13,7 @@ from multitransport.node.node import Node
 from multitransport.node.request import Request
 from multitransport.node.session import Session
 from multitransport.node.settings import Settings
+from multitransport.node.verbs import draft_of
 from multitransport.protocol.codec import decode_message
 from multitransport.protocol.frames import HelloOptions
 from multitransport.protocol.position import Position
@@ -106,7 +107,7 @@ class Site:
         return options
 
     async def publish(self, room: str, *data: Any) -> list[Position]:
-        positions = [await self.node.publish(room, "n", each) for each in data]
+        positions = [await self.node.verbs.publish(room, draft_of("n", each), volatile=False) for each in data]
         return [position for position in positions if position is not None]
 
     async def _note_end(self, client: Session, reason: str) -> None:

@@ -293,8 +293,9 @@ async def test_on_publish_is_told_of_the_key_if_it_wants_to_know() -> None:
     def of_its_rule(client: Session, event: str, data: Any, key: str) -> None:
         seen.append(f"{key} of the rule")
 
-    for rule, on_publish in (("one", with_key), ("both", with_both), ("rule/<key>", of_its_rule)):
+    for rule, on_publish in (("one", with_key), ("both", with_both)):
         app.declared.room(rule, mode="state", on_publish=on_publish)(answering(None))
+    app.declared.room("rule/<key>", on_publish=of_its_rule)(answering(None))
     options = DataOptions(key="mine", deleted=True)
     for name in ("one", "both", "rule/own"):
         await app.checks.publish(app.client, app.room(name), "set", Raw(b"null"), options)

@@ -30,6 +30,13 @@ async def test_two_people_talk_and_a_third_finds_what_was_said(browser: Browser,
             await shows(cleo, ".said", "Good <b>morning</b>", "and to you", "Hello Cleo")
 
 
+async def test_a_phone_opens_another_room(browser: Browser, examples: str) -> None:
+    async with visitor(browser, f"{examples}/chat/", viewport={"width": 390, "height": 844}) as page:
+        await page.fill("#open-name", "from-a-phone")
+        await page.click("#open button")
+        await page.wait_for_url("**/chat/from-a-phone")
+
+
 async def _count(page: Page, selector: str, wanted: int) -> bool:
     return await page.locator(selector).count() == wanted
 

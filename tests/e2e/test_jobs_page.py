@@ -24,7 +24,10 @@ async def start(page: Page, work: str) -> str:
 async def test_a_job_is_seen_by_everybody_to_its_end(browser: Browser, examples: str) -> None:
     url = f"{examples}/jobs/"
     async with visitor(browser, url) as page, visitor(browser, url) as other:
+        for figures in (".figures", "#job-bar", "#stream"):
+            assert await page.locator(figures).is_hidden()
         job = await start(page, "quart")
+        await page.wait_for_selector(".figures")
         await other.click(f"#list [data-number='{job}'] button")
         for each in (page, other):
             await each.wait_for_selector("#job[data-state=finished]")

@@ -45,7 +45,7 @@ export function start(connect) {
   draw(true);
   setInterval(() => {
     const rate = fast.marketRate();
-    at("rate").textContent = count(rate);
+    at("rate").textContent = rate === null ? "–" : count(rate);
     for (const view of views) view.write(rate);
   }, WRITE_MS);
   showStatus(desktop);

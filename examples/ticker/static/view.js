@@ -34,16 +34,16 @@ export class View {
     this.#tiles.recolour();
   }
 
-  /** How many changes there are in the market a second, by the numbers the server gives them. */
+  /** How many changes there are in the market a second, null in the first, by the numbers the server gives them. */
   marketRate() {
     return this.#market.of(this.#change);
   }
 
-  /** Write the numbers, given the market's rate. */
+  /** Write the numbers, given the market's rate or null. */
   write(marketRate) {
     const received = this.#received.value();
-    const show = { received, spared: Math.max(0, marketRate - received), keys: this.room.state.size };
-    for (const [name, number] of Object.entries(show)) this.#card.querySelector(`[data-show=${name}]`).textContent = count(number);
+    const show = { received, spared: marketRate === null || received === null ? null : Math.max(0, marketRate - received), keys: this.room.state.size };
+    for (const [name, number] of Object.entries(show)) this.#card.querySelector(`[data-show=${name}]`).textContent = number === null ? "–" : count(number);
     const movers = [...this.room.state.values()].sort((a, b) => Math.abs(b.data[1]) - Math.abs(a.data[1])).slice(0, MOVERS);
     movers.forEach(({ key, data: [price, percent] }, i) => {
       const [name, at, by] = this.#card.querySelector(".movers").children[i].children;

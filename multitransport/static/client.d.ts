@@ -39,11 +39,10 @@ export declare const CLOSE: {
 export type TransportName = "websocket" | "sse" | "poll";
 /** A place in a room's log: everything up to this offset has been seen. */
 export type Position = readonly [epoch: string, offset: number];
-export interface Publication<Data = unknown> {
+/** What any publication tells beside its data. */
+export interface Told<Name extends string> {
     readonly room: string;
-    readonly event: string;
-    /** A Uint8Array where bytes were published. */
-    readonly data: Data;
+    readonly event: Name;
     /** Null for a volatile one, which is kept nowhere. */
     readonly offset: number | null;
     readonly position: Position;
@@ -51,9 +50,23 @@ export interface Publication<Data = unknown> {
     readonly from: string | undefined;
     /** What it is the newest value of, in a state room. */
     readonly key: string | undefined;
-    /** The key has ended; data is null. */
-    readonly deleted: boolean;
 }
+/** `data` is a Uint8Array where bytes were published. `deleted`: the key has ended, and the data is null. */
+export type Publication<Data = unknown, Name extends string = string> = Told<Name> & ({
+    readonly deleted: false;
+    readonly data: Data;
+} | {
+    readonly deleted: true;
+    readonly data: null;
+});
+/** What a key of a state room is now. */
+export type Kept<Events extends object = Record<string, unknown>> = Extract<AnyPublication<Events>, {
+    deleted: false;
+}>;
+/** Any of a room's publications: its `event` says what its data is. */
+export type AnyPublication<Events extends object> = {
+    [Name in keyof Events & string]: Publication<Events[Name], Name>;
+}[keyof Events & string];
 /** Publications the room's log no longer holds. `lost` is how many, null where nobody can know. */
 export interface Gap {
     readonly lost: number | null;
@@ -90,22 +103,22 @@ export interface PublishOptions {
     /** The key ends. */
     deleted?: boolean;
 }
-export interface Room<Events extends object = Record<string, unknown>> extends AsyncIterable<Publication<Events[keyof Events]>> {
+export interface Room<Events extends object = Record<string, unknown>> extends AsyncIterable<AnyPublication<Events>> {
     readonly name: string;
     /** Resolves when the room is joined for the first time; rejects with a RequestError where it is refused, or left before. */
     readonly joined: Promise<void>;
     /** The last publication seen; in a state room the place up to which all changes were. Null before the first join. */
     readonly position: Position | null;
     /** The newest publication of each key of a state room. The map itself changes. */
-    readonly state: ReadonlyMap<string, Publication<Events[keyof Events]>>;
+    readonly state: ReadonlyMap<string, Kept<Events>>;
     /** The latest publications received, the oldest first; volatile ones are not among them. The array itself changes. */
-    readonly history: readonly Publication<Events[keyof Events]>[];
+    readonly history: readonly AnyPublication<Events>[];
     /** Who is in a room with presence, by member id, this page included. The map itself changes. */
     readonly presence: ReadonlyMap<string, Member>;
     readonly maxRate: number | null;
-    /** Call `listener` for each publication of this event. `"*"` means every event. */
-    on<Name extends keyof Events & string>(event: Name, listener: (data: Events[Name], publication: Publication<Events[Name]>) => void): this;
-    on(event: "*", listener: (data: Events[keyof Events], publication: Publication<Events[keyof Events]>) => void): this;
+    /** Call `listener` for each publication of this event. `"*"` means every event. Where a key has ended the data is null, whatever its type. */
+    on<Name extends keyof Events & string>(event: Name, listener: (data: Events[Name], publication: Publication<Events[Name], Name>) => void): this;
+    on(event: "*", listener: (data: Events[keyof Events], publication: AnyPublication<Events>) => void): this;
     /** Stop calling `listener` for this event. */
     off(event: string, listener: (data: never, publication: never) => void): this;
     /** Call `listener` whenever publications were lost. What comes next is live again; a state room tells all it has anew. */
@@ -114,8 +127,11 @@ export interface Room<Events extends object = Record<string, unknown>> extends A
     onLeft(listener: (error: RequestError | null) => void): this;
     /** Call `listener` whenever `presence` has changed. Those who were there before this page are told as entered. */
     onPresence(listener: (change: PresenceChange) => void): this;
-    /** Publish to the room; a Uint8Array arrives as such. Resolves when the server has taken it; rejects with a RequestError. */
-    publish(event: string, data?: unknown, options?: PublishOptions): Promise<void>;
+    /** Publish to the room; bytes arrive as a Uint8Array. Resolves when the server has taken it; rejects with a RequestError. */
+    publish<Name extends keyof Events & string>(event: Name, ...rest: Arguments<Events[Name], PublishOptions>): Promise<void>;
+    publish(event: keyof Events & string, data: null, options: PublishOptions & {
+        deleted: true;
+    }): Promise<void>;
     /** Change what others see of this session in the room. */
     setPresence(meta: unknown): Promise<void>;
     /** Have a state room told at most so often a second; null: as often as it changes. Resolves when the server has taken it. */

@@ -1,5 +1,5 @@
 // One room as the session sees it: how far it is read and, in a state room, what each key is. No input or output.
-import type { Position, Publication, Stats } from "./api";
+import type { Kept, Position, Publication, Stats } from "./api";
 import type { RequestError } from "./errors";
 import type { JoinedOptions, PublicationOptions } from "./frames";
 
@@ -33,7 +33,7 @@ export class Reader {
   /** Where what comes is counted. */
   stats = noCounts();
   /** The newest publication of each key. */
-  readonly state = new Map<string, Publication>();
+  readonly state = new Map<string, Kept>();
   readonly #history: number | undefined;
   /** Keys that ended since the position. */
   readonly #ended = new Map<string, number>();
@@ -77,7 +77,7 @@ export class Reader {
     if (!here) return;
     const { key, deleted = false, from, ask } = options;
     const position: Position = [here[0], offset ?? here[1]];
-    const publication = { room: this.name, event, data, offset, position, from, key, deleted };
+    const publication = { room: this.name, event, data, offset, position, from, key, deleted } as Publication;
     if (offset !== null) {
       if (offset <= this.#seen(here[1], key)) {
         this.stats.duplicates += 1;

@@ -1,4 +1,4 @@
-import type { Gap, Member, Position, PresenceChange, Publication, PublishOptions, Room, RoomOptions } from "./api";
+import type { Gap, Kept, Member, Position, PresenceChange, Publication, PublishOptions, Room, RoomOptions } from "./api";
 import { RequestError } from "./errors";
 import { Feed } from "./feed";
 import { Listeners } from "./listeners";
@@ -76,7 +76,7 @@ export class JoinedRoom implements Room {
     return this.reader.position;
   }
 
-  get state(): ReadonlyMap<string, Publication> {
+  get state(): ReadonlyMap<string, Kept> {
     return this.reader.state;
   }
 

@@ -17,7 +17,7 @@ export const INITIAL: Status = {
   reason: "",
 };
 
-/** 24 hours, wherever it is read: "offline since 2:02:10" would leave half a day open where a page is narrow. */
+/** 24 hours, everywhere. */
 const CLOCK = { hourCycle: "h23" } as const;
 const NAMES = { websocket: "WebSocket", sse: "SSE", poll: "long poll" };
 

@@ -24,15 +24,29 @@ export async function typed(client: Client<Page>, text: Is<string>, count: Is<nu
   await client.request("greet", { name: 1 });
   // @ts-expect-error there is no such handler
   await client.request("great");
-  const chat = client.join("chat/42", { history: 5, keep: 10 }).on("message", (data, { data: same }) => [data, same].forEach(message));
+  const chat = client.join("chat/42", { history: 5, keep: 10 }).on("message", (data, publication) => {
+    message(data);
+    // @ts-expect-error where a key has ended there is no data
+    message(publication.data);
+    if (!publication.deleted) message(publication.data);
+  });
   // @ts-expect-error there is no such event
   chat.on("massage", () => {});
   members(chat.presence.values());
   for await (const publication of chat) {
     const either: Publication<Message | boolean> = publication;
     text(either.event);
+    if (publication.event === "message" && !publication.deleted) message(publication.data);
   }
   count(client.join("ticker", { maxRate: 4, position: ["e", 1] }).state.get("k")?.data ?? 0);
+  await chat.publish("message", { text: "hi" }, { key: "k" });
+  await chat.publish("message", null, { key: "k", deleted: true });
+  // @ts-expect-error there is no such event
+  await chat.publish("massage", { text: "hi" });
+  // @ts-expect-error the data is of another type
+  await chat.publish("message", 1);
+  // @ts-expect-error the data is missing
+  await chat.publish("message");
   // @ts-expect-error there is no such room
   client.join("chats/42");
   client.on("note", message).on("status", ({ text: words }) => text(words)).on("*", (data: unknown) => text(String(data)));

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as bundle from "../../static/client.js";
-import { CLOSE, RequestError, type Client, type Options, type Position, type Publication, type Room, type Status } from "../../static/client.js";
+import { CLOSE, RequestError, type Client, type Options, type Position, type Room, type Status } from "../../static/client.js";
 import { CLOSE as SOURCE } from "../src/codes";
 
 test("the module exports these names", () => {
@@ -26,7 +26,7 @@ export async function typed(connect: (options?: Options) => Client): Promise<voi
   const client = connect({ url: "/realtime/", transports: ["sse"], auth: async () => ({ token: "x" }) });
   const room: Room<Readings> = client.join<Readings>("system/web1", { history: 5 });
   room
-    .on("cpu", ({ load }, { position }: Publication<{ load: number }>) => assert.ok(load + (position satisfies Position)[1]))
+    .on("cpu", ({ load }, { position }) => assert.ok(load + (position satisfies Position)[1]))
     .on("note", (text) => text.length)
     .on("*", (data) => (typeof data === "string" ? data : data.load))
     .onGap(({ lost, position }) => (lost ?? 0) + position[1])

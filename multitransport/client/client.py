@@ -193,7 +193,7 @@ class Client:
         self,
         room: str,
         event: str,
-        data: Any,
+        data: Any = None,
         *,
         key: str | None = None,
         deleted: bool = False,

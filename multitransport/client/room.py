@@ -29,7 +29,7 @@ class Connection(Protocol):
         self,
         room: str,
         event: str,
-        data: Any,
+        data: Any = None,
         *,
         key: str | None = None,
         deleted: bool = False,
@@ -99,7 +99,7 @@ class Room(Feed):
     async def publish(
         self,
         event: str,
-        data: Any,
+        data: Any = None,
         *,
         key: str | None = None,
         deleted: bool = False,

@@ -69,14 +69,8 @@ class Node:
         shortest = min(settings.ping_seconds, settings.grace_seconds, settings.stalled_seconds, settings.hello_seconds)
         self._timers = Timers(loop, min(0.25, shortest / 10))
         self._look_seconds = min(1.0, settings.resume_seconds / 10, settings.hello_seconds / 10)
-        broker = MemoryBroker(
-            clock=loop.time,
-            new_epoch=partial(secrets.token_urlsafe, 6),
-            max_rooms=settings.max_rooms,
-            idle_seconds=settings.room_idle_seconds,
-        )
         self._store = MemorySessionStore()
-        self.hub = Hub(broker, loop)
+        self.hub = Hub(_memory_broker(settings, loop), loop)
         self.rooms = RoomTable(declarations.rooms)
         self.checks = Checks(declarations, host, partial(secrets.token_hex, 4))
         self.presence = Presence(MemoryPresenceStore(), self.hub, self.rooms, settings.max_meta_bytes)
@@ -323,6 +317,15 @@ class Node:
                 )
         if math.isfinite(again_at):
             attachment.timer = self._timers.call_at(again_at, partial(self._tick, attachment))
+
+
+def _memory_broker(settings: Settings, loop: asyncio.AbstractEventLoop) -> MemoryBroker:
+    return MemoryBroker(
+        clock=loop.time,
+        new_epoch=partial(secrets.token_urlsafe, 6),
+        max_rooms=settings.max_rooms,
+        idle_seconds=settings.room_idle_seconds,
+    )
 
 
 def _warn_of_short_retentions(declarations: Declarations, settings: Settings) -> None:

@@ -114,6 +114,8 @@ async def test_a_state_room_is_a_live_map(server: Server, transport: str) -> Non
         assert room.mode == "state"
         await room.publish("set", 5, key="mine")
         await eventually(lambda: room.state.get("mine") == 5)
+        await room.publish("gone", key="mine", deleted=True)
+        await eventually(lambda: "mine" not in room.state)
 
 
 async def test_a_state_room_yields_keys_and_ends_of_keys(server: Server, transport: str) -> None:

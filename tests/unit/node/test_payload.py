@@ -59,7 +59,7 @@ def test_json_is_read_as_the_type(type_: Any, data: bytes, value: Any) -> None:
     [
         (Point, b'{"x": "1"}', "$.x"),
         (list[Point], b'[{"x": 1}, {}]', "$[1]"),
-        (Any, b"[" * 5000 + b"]" * 5000, ""),
+        (Any, b"[" * 10_000 + b"]" * 10_000, ""),
         (Any, b'"\\ud800"', ""),
         (int, b"1e999", "range"),
     ],

@@ -22,6 +22,7 @@ async def test_where_websocket_does_not_pass_the_page_lives_on_sse(
     await dashboard.nothing_lost()
 
 
+@pytest.mark.faults
 async def test_where_streams_are_held_back_too_the_page_lives_on_long_polls(
     dashboard: Dashboard, proxy: FaultProxy
 ) -> None:
@@ -74,6 +75,7 @@ async def test_a_frozen_page_catches_up(dashboard: Dashboard, browser: Browser, 
     assert state["last"] >= before + 20
 
 
+@pytest.mark.faults
 async def test_a_server_that_was_killed_has_lost_its_log_and_the_page_says_so(browser: Browser) -> None:
     async with dashboard_server() as server, Dashboard(browser, server.url) as dashboard:
         await dashboard.open(readings=15)

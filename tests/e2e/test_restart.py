@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 LIVE = "#status[data-state=live]"
 
 
+@pytest.mark.faults
 async def test_the_pages_come_back_to_a_server_that_began_anew(browser: Browser) -> None:
     async with (
         ServerProcess("app:app", directory=EXAMPLES) as server,

@@ -75,6 +75,7 @@ async def test_two_people_see_one_market(browser: Browser, examples: str) -> Non
         await eventually(same)
 
 
+@pytest.mark.faults
 async def test_a_phone_on_a_thin_line_asks_for_less_and_keeps_up(browser: Browser, examples: str) -> None:
     newest = "Math.max(...[...ticker.{}.room.state.values()].map(({{ data }}) => data[2]))"
     async with (

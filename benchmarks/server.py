@@ -159,7 +159,7 @@ def _multitransport() -> Measured:
 
     def members() -> int:
         running = app.extensions["multitransport"].running
-        return sum(ROOM in client.rooms for client in running.node.sessions)
+        return sum(ROOM in client.rooms for client in running.node.sessions.values())
 
     return Measured(app, {"websocket": publish, "sse": publish}, members)
 

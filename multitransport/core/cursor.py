@@ -106,7 +106,6 @@ class Cursor:
         log = self.log
         found = log.slice(self.offset, limit_bytes)
         self.offset = found.last
-        session_id = self.reader.owner.session_id
-        if session_id not in found.excluded:
+        if not found.excluded or (session_id := self.reader.owner.session_id) not in found.excluded:
             return found
         return found.without(session_id, at_frame(log.room, Position(log.epoch, found.last)))

@@ -58,8 +58,14 @@ class Reader:
         """Return what comes next and move the cursors past it: at least one item if anything is ready, until the limit
         is passed. What is volatile comes before what was kept since, else after all of it.
         """
+        if not self.flashes:
+            return self._kept(limit_bytes)
         flashes, self.flashes = self.flashes, []
-        items: list[Slice | Gap] = [each.volatile for each in flashes if each.overtaken]
+        before: list[Slice | Gap] = [each.volatile for each in flashes if each.overtaken]
+        return [*before, *self._kept(limit_bytes), *(each.volatile for each in flashes if not each.overtaken)]
+
+    def _kept(self, limit_bytes: int) -> list[Slice | Gap]:
+        items: list[Slice | Gap] = []
         left = limit_bytes
         while self.ready and left > 0:
             cursor = self.ready.pop(0)
@@ -74,5 +80,4 @@ class Reader:
                 self.ready.append(cursor)
             else:
                 cursor.ready = False
-        items += [each.volatile for each in flashes if not each.overtaken]
         return items

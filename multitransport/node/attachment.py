@@ -188,9 +188,11 @@ class Attachment:
         """Return what there is to write, None where there is nothing."""
         self.news = False
         items = self.reader.take(limit_bytes)
-        if any(isinstance(item, Gap) and item.disconnect for item in items):
-            self.close(Close(CloseCode.SLOW, "the client fell behind in a room that disconnects for it"))
-            items = []
+        for item in items:
+            if isinstance(item, Gap) and item.disconnect:
+                self.close(Close(CloseCode.SLOW, "the client fell behind in a room that disconnects for it"))
+                items = []
+                break
         control = self._control
         if not control and self.closing is None and self._processed == self._acked:
             return Batch([], items, None) if items else None

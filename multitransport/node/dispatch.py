@@ -129,7 +129,7 @@ class Dispatch:
         if attachment is None:
             return
         if outcome is not None:
-            attachment.put(seq, outcome)
+            attachment.put(seq, outcome, news=False)
         attachment.acknowledge()
         await self._begin(client, entries, told=True)
 

@@ -115,9 +115,10 @@ class Feed:
         offered, offered_bytes = self.log.top, self.log.written
         if self._flashes:
             self._hand_out_flashes()
+        throttles = self._throttles
         for cursor in tuple(self.cursors):
             try:
-                if (throttle := self._throttles.get(cursor)) is None:
+                if not throttles or (throttle := throttles.get(cursor)) is None:
                     cursor.flush()
                 else:
                     throttle.flush()

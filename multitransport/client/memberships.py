@@ -199,19 +199,20 @@ class Memberships:
         recovered = bool(options["recovered"])
         if membership.mode == "state" and former is not None and former.offset and not position.offset:
             recovered = False  # All values follow, as to a newcomer, but not the ends of keys that are forgotten.
-        # What an older transport delivered while this answer was under way may have moved the position beyond it.
-        ahead = former is not None and former.epoch == position.epoch and former.offset > position.offset
-        set_back = asked is not None and asked.offset > position.offset
-        if not ahead or (not recovered and (set_back or membership.mode == "state")):
+        # What an older transport delivered, or the answer to an earlier hello, may have moved the position beyond it.
+        behind = membership.is_before(position)
+        set_back = asked is not None and asked.epoch == position.epoch and asked.offset > position.offset
+        anew = not recovered and (set_back or membership.mode == "state")
+        if behind or anew:
             membership.position = position
         effects.append(Joined(membership.room, ticket, membership.mode, unasked))
         if membership.ticket == ticket:
             membership.ticket = None
         membership.joined = True
-        if not recovered:
+        if anew or (behind and not recovered):
             membership.keys.clear()
             effects.append(Gap(membership.room, position, options.get("lost")))
-        elif former is not None and membership.position == position != former:
+        elif behind and former is not None:
             # A hello from before the first position, answered by another session: to the server, a newcomer's.
             lost = position.offset - former.offset if position.epoch == former.epoch else None
             effects.append(Gap(membership.room, position, lost))

@@ -403,6 +403,19 @@ class TestPositions:
         effects = line.take(welcome(1, resumed=True), again, pub(1))
         assert effects[2:] == [Gap("r", Position("f", 0), None), Publication("r", "n", 1, Position("f", 1))]
 
+    def test_another_epoch_that_an_earlier_hello_was_told_of_is_no_loss_again(self) -> None:
+        line = Line().attached().joined(7)
+        anew = ["joined", None, "r", ["f", 0], {"mode": "log", "recovered": False, "lost": None}]
+        line.hello()
+        line.hello()
+        assert Gap("r", Position("f", 0), None) in line.session.receive(
+            message(welcome(session="t"), anew, pub(1)), line.attach - 1
+        )
+        effects = line.take(welcome(session="t", resumed=True), anew, pub(1), pub(2))
+        assert [each for each in effects if isinstance(each, Gap | Publication)] == [
+            Publication("r", "n", 2, Position("f", 2))
+        ]
+
     def test_a_log_that_was_set_back_is_followed(self) -> None:
         line = Line().attached().joined(7)
         line.hello()

@@ -63,7 +63,9 @@ class Inbox(msgspec.Struct):
     def commit(self, seq: int, outcome: Frame | None, max_bytes: int) -> None:
         """Note that a claimed seq is done, and keep its outcome if it has one."""
         if outcome is not None and seq > self.acked:
-            size = self.kept_bytes - len(text(self.outcomes.get(seq, b""))) + len(text(outcome))
+            size = self.kept_bytes + len(text(outcome))
+            if seq in self.outcomes:
+                size -= len(text(self.outcomes[seq]))
             if size <= max_bytes:
                 self.outcomes[seq] = outcome
                 self.kept_bytes = size
@@ -72,7 +74,8 @@ class Inbox(msgspec.Struct):
         if seq > self.processed + 1:
             self.early = {seq, *(self.early or ())}
             return
-        self.processed = max(self.processed, seq)
+        if seq > self.processed:
+            self.processed = seq
         while self.early and self.processed + 1 in self.early:
             self.processed += 1
             self.early.remove(self.processed)

@@ -95,7 +95,7 @@ class Dispatch:
                 self._end(client, "bye")
             case Send() as frame if self._checks.is_concurrent(frame.event):
                 self._run_beside(client, frame)
-            case Join() | Leave() | Send() | Publish() | ShowPresence() | Malformed() as frame:
+            case Send() | Join() | Leave() | Publish() | ShowPresence() | Malformed() as frame:
                 await self._run(client, frame)
 
     def _run_beside(self, client: Session, frame: Send) -> None:
@@ -131,7 +131,8 @@ class Dispatch:
         if outcome is not None:
             attachment.put(seq, outcome, news=False)
         attachment.acknowledge()
-        await self._begin(client, entries, told=True)
+        if entries:
+            await self._begin(client, entries, told=True)
 
     async def _outcome(
         self, client: Session, frame: Leave | Send | Publish | ShowPresence | Malformed, seq: int

@@ -36,6 +36,8 @@ from multitransport.protocol.frames import (
 
 __all__ = ["Intake"]
 
+_ANSWERS = (Answer, AnswerError)
+
 
 class Intake:
     """Takes the messages of all sessions. ``own`` runs what ends with the node."""
@@ -78,7 +80,7 @@ class Intake:
                 self._repeat(client, seq)
             else:
                 before = seq  # one message may hold its own repeats
-                if isinstance(frame, Answer | AnswerError):
+                if isinstance(frame, _ANSWERS):
                     answers[seq] = self._answer(client, frame)
                 else:
                     self._dispatch.submit(client, frame)
@@ -94,12 +96,12 @@ class Intake:
         acks: list[Ack] = []
         seqs: list[int] = []
         for frame in frames:
-            if _is_hello(frame):
-                raise Close(CloseCode.BAD_PROTOCOL, "hello a second time")
-            if isinstance(frame, Ack):
-                acks.append(frame)
-            elif (numbered := getattr(frame, "seq", None)) is not None:
+            if (numbered := getattr(frame, "seq", None)) is not None:
                 seqs.append(numbered)
+            elif isinstance(frame, Ack):
+                acks.append(frame)
+            elif _is_hello(frame):
+                raise Close(CloseCode.BAD_PROTOCOL, "hello a second time")
         for ack in acks:
             await self._store.acknowledge(client.session_id, ack.through)
         if not seqs:

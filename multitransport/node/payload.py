@@ -10,6 +10,7 @@ from msgspec import Raw
 from msgspec.inspect import CustomType, type_info
 
 from multitransport.errors import ConfigurationError, Refuse
+from multitransport.protocol.binary import BYTES
 from multitransport.protocol.codes import ErrorCode
 
 __all__ = ["Payload", "decode_json", "read_data"]
@@ -70,7 +71,7 @@ def decode_json(data: Raw | bytes) -> Any:
 
 def _no_bytes(value: Any) -> Any:
     """Refuse text that was read as bytes: bytes as a whole travel as such. Within JSON base64 is all they can be."""
-    if isinstance(value, bytes | bytearray | memoryview):
+    if isinstance(value, BYTES):
         raise Refuse(ErrorCode.INVALID, "Expected `bytes`, got `str`")
     return value
 

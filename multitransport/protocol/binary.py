@@ -9,9 +9,12 @@ import msgspec
 
 from multitransport.protocol.frames import encode
 
-__all__ = ["Blob", "Frame", "encode_data", "messages", "split_message", "text"]
+__all__ = ["BYTES", "Blob", "Frame", "encode_data", "messages", "split_message", "text"]
 
 _LENGTH_BYTES = 4
+
+BYTES = (bytes, bytearray, memoryview)
+"""What counts as bytes. A tuple: a union would be made anew each time it is asked for."""
 
 
 class Blob(msgspec.Struct, frozen=True, gc=False):
@@ -49,7 +52,7 @@ def messages(frames: Iterable[Frame]) -> list[str | bytes]:
 
 def encode_data(head: tuple[Any, ...], data: Any, options: Mapping[str, Any]) -> Frame:
     """Encode a frame that ends in ``data`` and, where there are any, options."""
-    if not isinstance(data, bytes | bytearray | memoryview):
+    if not isinstance(data, BYTES):
         return encode((*head, data, options)) if options else encode((*head, data))
     top = encode((*head, None, options)) if options else encode((*head, None))
     frame = encode((*head, data, {**options, "b64": True}))

@@ -43,7 +43,8 @@ def decode_message(message: str | bytes) -> list[ClientFrame | Malformed]:
     """
     try:
         text = message if isinstance(message, str) else message.decode()
-        frames = [_decode_line(line) for line in text.split("\n") if line and not line.isspace()]
+        lines = text.split("\n") if "\n" in text else (text,)
+        frames = [_decode_line(line) for line in lines if line and not line.isspace()]
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise BadMessage(str(error)) from None
     if not frames:

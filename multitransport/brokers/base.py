@@ -45,7 +45,7 @@ class Broker(Protocol):
         ...
 
     async def publish(self, room: str, draft: Draft, retention: Retention) -> Position:
-        """Append a publication and return its position; one with the id of a kept one is that one.
+        """Append a publication and return its position; one with an id that is remembered is the first with that id.
 
         Raises BrokerUnavailable where it is not known to have been taken, RoomFull.
         """

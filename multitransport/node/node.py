@@ -233,9 +233,8 @@ class Node:
         self.sessions.remove(client)
         if close is not None and (is_final(close.code) or client.attachment is None):
             # On a dead line, or between two polls, nobody hears it now.
-            self.sessions.keep_untold(client, close, self.settings.max_sessions)
             until = self._loop.time() + self.settings.resume_seconds
-            self._timers.call_at(until, partial(self.sessions.forget_untold, client.session_id))
+            self.sessions.keep_untold(client, close, until, self.settings.max_sessions)
         if client.attachment is not None:
             client.attachment.close(close or Close(CloseCode.BYE, reason))
         client.jobs.clear()
@@ -285,6 +284,7 @@ class Node:
         self._timers.call_at(away_since + self.settings.presence_seconds, partial(self._absent, client))
 
     async def _end_expired(self) -> None:
+        self.sessions.forget_untold(self._loop.time())
         for record in await self._store.expired(self._loop.time()):
             client = self.sessions.get(record.session_id)
             if client is not None:

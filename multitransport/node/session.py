@@ -158,6 +158,8 @@ class Session:
             raise AttributeError("user_id can only be set in the connect check")
         if user_id is not None and not isinstance(user_id, str):
             raise TypeError(f"user_id is a string, not {user_id!r}; say str(…)")
+        if user_id == "":
+            raise ValueError("user_id is not empty: all visitors without a name would be one user; say None")
         self.record.user_id = user_id
 
     @property

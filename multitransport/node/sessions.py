@@ -17,7 +17,7 @@ class Sessions(Mapping[str, Session]):
     def __init__(self) -> None:
         self._by_id: dict[str, Session] = {}
         self._by_user: dict[str, dict[str, Session]] = {}
-        self._untold: dict[str, Close] = {}
+        self._untold: dict[str, tuple[Close, float]] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -46,19 +46,26 @@ class Sessions(Mapping[str, Session]):
             if not own:
                 del self._by_user[client.user_id]
 
-    def keep_untold(self, client: Session, close: Close, most: int) -> None:
-        """Keep why the application ended a session whose client may not have heard it; the latest are kept."""
-        self._untold[client.session_id] = close
+    def keep_untold(self, client: Session, close: Close, until: float, most: int) -> None:
+        """Keep until then why the application ended a session whose client may not have heard it; the latest are kept.
+
+        What is kept later must be kept longer.
+        """
+        self._untold[client.session_id] = close, until
         while len(self._untold) > most:
             del self._untold[next(iter(self._untold))]
 
-    def forget_untold(self, session_id: str) -> None:
-        """It is too late to come back."""
-        self._untold.pop(session_id, None)
+    def forget_untold(self, now: float) -> None:
+        """Forget what it is too late for to come back."""
+        while self._untold:
+            oldest = next(iter(self._untold))
+            if self._untold[oldest][1] > now:
+                break
+            del self._untold[oldest]
 
     def untold(self, session_id: str) -> Close | None:
         """Return why a session ended whose client comes back, each time where that is final, else once."""
-        close = self._untold.get(session_id)
+        close, _ = self._untold.get(session_id, (None, 0.0))
         if close is not None and not is_final(close.code):
-            self.forget_untold(session_id)
+            del self._untold[session_id]
         return close

@@ -98,7 +98,8 @@ class Verbs(Declarations):
         ``data`` is bytes, or anything JSON can say, which makes base64 of bytes inside and null of nan. In a state room
         ``key`` says which value this is, and ``deleted`` ends it. ``exclude`` is a session that is not sent it.
         ``volatile`` is kept by nobody: it has no position, so that None is returned, and who does not keep up misses
-        it. A repeated ``id`` is the publication it repeats, as long as the room keeps that.
+        it. A repeated ``id`` adds nothing and has the position of the first; a room remembers as many ids as
+        publications, and as long.
 
         Raises, having published nothing, Refuse where no such room is declared, TypeError for data JSON cannot say and
         ValueError for a key that is missing or too much. Raises RoomFull or BrokerUnavailable where a room does not

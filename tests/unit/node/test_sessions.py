@@ -50,6 +50,8 @@ def test_a_user_is_a_string() -> None:
     one = session("1")
     with pytest.raises(TypeError, match=r"user_id is a string, not 7; say str"):
         one.user_id = 7  # type: ignore[assignment]
+    with pytest.raises(ValueError, match="say None"):
+        one.user_id = ""
     one.user_id = "7"
     one.settled = True
     with pytest.raises(AttributeError, match="connect check"):
@@ -59,17 +61,19 @@ def test_a_user_is_a_string() -> None:
 
 def test_why_the_application_ended_a_session_is_told_once_or_each_time_where_it_is_final() -> None:
     sessions = Sessions()
-    sessions.keep_untold(session("1"), Close(4000, "later"), 10)
-    sessions.keep_untold(session("2"), Close(4500, "never"), 10)
+    sessions.keep_untold(session("1"), Close(4000, "later"), 1.0, 10)
+    sessions.keep_untold(session("2"), Close(4500, "never"), 2.0, 10)
     assert [getattr(sessions.untold("1"), "code", None) for _ in range(2)] == [4000, None]
     assert [getattr(sessions.untold("2"), "code", None) for _ in range(2)] == [4500, 4500]
-    sessions.forget_untold("2")
-    sessions.forget_untold("3")
-    assert sessions.untold("2") is None
+    sessions.keep_untold(session("3"), Close(4500), 3.0, 10)
+    sessions.forget_untold(2.0)
+    assert (sessions.untold("2"), sessions.untold("3") is None) == (None, False)
+    sessions.forget_untold(3.0)
+    assert sessions._untold == {}
 
 
 def test_of_what_is_untold_only_the_latest_is_kept() -> None:
     sessions = Sessions()
     for number in range(5):
-        sessions.keep_untold(session(str(number)), Close(4500), 3)
+        sessions.keep_untold(session(str(number)), Close(4500), 1.0, 3)
     assert [number for number in range(5) if sessions.untold(str(number))] == [2, 3, 4]

@@ -25,8 +25,6 @@ class Arrivals:
         self._link = link
         self._outbox = outbox
         self._memberships = memberships
-        self._left_ahead: dict[str, int] = {}
-        """By room the seqs of leaves whose outcome came while a poll was under way, whose answer may be older."""
 
     def take(self, frame: list[Any], attach: int, effects: list[Effect]) -> None:
         """Take one frame of the transport with this attach; a kind that is not known has no meaning.
@@ -52,7 +50,6 @@ class Arrivals:
         self._outbox.window = int(options["window"])
         if not resumed:
             self._restart(link.session_id, effects)
-        self._left_ahead = {room: seq for room, seq in self._left_ahead.items() if resumed and seq > options["seq"]}
         self._outbox.repeat_above(int(options["seq"]), link.carrying)
         for ticket in self._memberships.named(link.carrying):
             self._outbox.withdraw(ticket)
@@ -119,7 +116,7 @@ class Arrivals:
                 # A later hello, whose answer is still to come, may have asked for more.
                 asked = membership.asked if membership.hello == self._link.carrying else None
                 self._memberships.joined(membership, asked, position, options, effects, ticket=ticket)
-        elif room.removeprefix(PRESENCE_PREFIX) in self._outbox.leaving() | self._left_ahead.keys():
+        elif room.removeprefix(PRESENCE_PREFIX) in self._outbox.leaving():
             return
         elif room.startswith("@") or options.get("unasked"):
             membership = Membership(room)
@@ -133,12 +130,8 @@ class Arrivals:
     def _left(self, frame: list[Any], effects: list[Effect]) -> None:
         _, seq, room, *why = frame
         if seq is not None:
-            if (pending := self._outbox.answered(seq)) is None:
-                self._left_ahead.pop(room, None)
-                return
-            effects.append(Outcome(pending.ticket))
-            if self._link.ready > self._link.carrying:
-                self._left_ahead[room] = seq
+            if (pending := self._outbox.answered(seq)) is not None:
+                effects.append(Outcome(pending.ticket))
             return
         error = request_error(str(why[0]), str(why[1]) if len(why) > 1 else "") if why and why[0] else None
         if (membership := self._memberships.by_hello(room, self._link.carrying)) is not None:

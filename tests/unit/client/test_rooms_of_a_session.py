@@ -238,10 +238,11 @@ class TestTheServersWill:
         line.session.leave(2, "r")
         line.attach = line.session.hello(wait_seconds=25).attach
         line.sent()
-        assert line.take(["left", 2, "r"], ["ack", 2]) == [Outcome(2)]
+        # What the answer to send says of it ends before the leave: that has its place on the poll.
+        assert line.take(["ack", 1]) == []
         stale = [joined(None, 0), joined(None, 0, "@presence/r")]
-        welcomed = [Welcomed(resumed=True)]
-        assert line.take(welcome(1, resumed=True), ["ack", 1], *stale, ["left", 2, "r"], ["ack", 2]) == welcomed
+        told = line.take(welcome(1, resumed=True), ["ack", 1], *stale, ["left", 2, "r"], ["ack", 2])
+        assert told == [Welcomed(resumed=True), Outcome(2)]
         assert line.take(joined(None, 9, unasked=True)) == [Joined("r", None, unasked=True)]
 
     def test_a_room_that_a_late_hello_has_joined_is_left(self) -> None:

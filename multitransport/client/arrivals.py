@@ -69,8 +69,8 @@ class Arrivals:
                 effects.append(Outcome(pending.ticket))
             elif pending.kind == "join" or (pending.kind == "presence" and not pending.ticket):
                 continue  # The room was left meanwhile; what was said before is said again below.
-            elif pending.kind == "presence" and self._memberships.get(pending.room) is not None:
-                again.append(pending)
+            elif pending.kind == "presence" and self._memberships.has(pending.of):
+                again.append(pending)  # Not where the room was left and joined again: that was said of the former.
             else:
                 error = request_error("outcome_unknown", "the session was lost before the answer came")
                 effects.append(Outcome(pending.ticket, error=error))

@@ -85,6 +85,10 @@ class Memberships:
         """Return the membership of a room."""
         return None if room is None else self._by_room.get(room)
 
+    def has(self, membership: object) -> bool:
+        """Tell whether this is one of them still, and not a former one of the same room."""
+        return isinstance(membership, Membership) and self._by_room.get(membership.room) is membership
+
     def by_hello(self, room: str, attach: int) -> Membership | None:
         """Return the membership of a room if what the server says of it by itself is meant for it.
 

@@ -245,6 +245,17 @@ class TestTheServersWill:
         assert told == [Welcomed(resumed=True), Outcome(2)]
         assert line.take(joined(None, 9, unasked=True)) == [Joined("r", None, unasked=True)]
 
+    def test_what_was_said_of_itself_in_a_room_that_was_left_is_not_said_in_it_again(self) -> None:
+        line = Line().attached().joined()
+        line.session.presence(5, "r", "former")
+        line.session.leave(6, "r")
+        line.sent()
+        line.session.join(7, "r")
+        line.hello()
+        effects = line.take(welcome(session="t"), joined(None, 0))
+        assert [each.ticket for each in effects if isinstance(each, Outcome)] == [5, 6]
+        assert [frame for frame in line.sent() if frame[0] == "presence"] == []
+
     def test_a_room_that_a_late_hello_has_joined_is_left(self) -> None:
         line = Line().attached()
         assert line.take(joined(None, 9), joined(None, 9, "@presence/r")) == []

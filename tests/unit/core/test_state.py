@@ -1,34 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import msgspec
 import pytest
 
 from multitransport.core.log import Log, Recovery, Retention
-from multitransport.core.publication import Draft, Slice
+from multitransport.core.publication import Draft
 from multitransport.core.state import StateLog, new_log
 from multitransport.errors import RoomFull
 from multitransport.protocol.position import Position
-
-ENOUGH = 1 << 20
-
-
-def log_of(*keys: str, retention: Retention | None = None) -> StateLog:
-    """Return a state log of these publications, one a second from time 1; what each says is its offset."""
-    log = StateLog("r", "e1", retention or Retention(keys=100))
-    for at, key in enumerate(keys, 1):
-        put(log, key, at=at)
-    return log
-
-
-def put(log: StateLog, key: str, at: float = 0.0, **options: bool | str) -> int:
-    return log.append(msgspec.structs.replace(Draft("v", b"%d" % (log.top + 1), key=key), **options), at).offset
-
-
-def told(items: Sequence[Slice]) -> list[tuple[str, int, bool]]:
-    frames = [msgspec.json.decode(line) for item in items for line in item.frames.split(b"\n")]
-    return [(each[5]["key"], each[2], "deleted" in each[5]) for each in frames if each[0] == "pub"]
+from tests.unit.core.state_rooms import ENOUGH, log_of, put, told
 
 
 def test_a_room_with_keys_is_a_state_room() -> None:

@@ -4,80 +4,16 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypedDict, cast
+from typing import Any
 
-import msgspec
 import pytest
 from msgspec import Raw
 
-from multitransport.core.session import SessionRecord
 from multitransport.errors import ConfigurationError, Refuse
-from multitransport.node.checks import Checks
-from multitransport.node.declarations import Declarations
-from multitransport.node.request import Request
-from multitransport.node.rooms import Room, RoomTable
-from multitransport.node.session import Session, Verbs
+from multitransport.node.session import Session
 from multitransport.protocol.frames import DataOptions
 from tests.bare_host import Abort, BareHost
-
-
-class Point(msgspec.Struct):
-    x: int
-    y: list[int] = []
-
-
-@dataclass
-class Size:
-    width: int
-
-
-class Named(TypedDict):
-    name: str
-
-
-class App:
-    """An application, what it declares, and one client of it."""
-
-    def __init__(self) -> None:
-        self.declared = Declarations()
-        self.host = BareHost()
-        self.request = Request({"headers": [], "path": "/realtime/sse"})
-        self.client = Session(SessionRecord("s", "n", b"", None, 0), self.request, cast("Verbs", None))
-        self.references = 0
-
-    @property
-    def checks(self) -> Checks:
-        return Checks(self.declared, self.host, self.reference)
-
-    def reference(self) -> str:
-        self.references += 1
-        return f"ref{self.references}"
-
-    def room(self, name: str) -> Room:
-        return RoomTable(self.declared.rooms).resolve(name)
-
-    async def connect(self, auth: bytes = b"null") -> None:
-        await self.checks.connect(self.client, self.request, auth)
-
-
-def raising(error: BaseException) -> Callable[..., Any]:
-    """Return a check that takes anything and raises this."""
-
-    async def check(*args: Any, **values: Any) -> None:
-        raise error
-
-    return check
-
-
-def answering(value: Any) -> Callable[..., Any]:
-    """Return a check that takes anything and answers this."""
-
-    async def check(*args: Any, **values: Any) -> Any:
-        return value
-
-    return check
-
+from tests.unit.node.checked import App, answering, raising
 
 # The connect check
 
@@ -320,76 +256,6 @@ async def test_data_that_cannot_be_decoded_is_not_published() -> None:
     with pytest.raises(Refuse) as refused:
         await app.checks.publish(app.client, app.room("chat/1"), "line", Raw(b"1e999"))
     assert refused.value.code == "invalid"
-
-
-# Handlers
-
-
-async def handled(annotation: Any, data: bytes) -> Any:
-    """Return what a handler gets whose data is of this type."""
-    app = App()
-
-    async def handler(client: Session, data: Any) -> Any:
-        return data
-
-    handler.__annotations__["data"] = annotation
-    app.declared.on("e")(handler)
-    return await app.checks.handle(app.client, "e", Raw(data))
-
-
-@pytest.mark.parametrize(
-    ("annotation", "data", "value"),
-    [
-        (Any, b'{"a": [1, null]}', {"a": [1, None]}),
-        (Point, b'{"x": 1, "more": 2}', Point(1)),
-        (Size, b'{"width": 3}', Size(3)),
-        (Named, b'{"name": "ann"}', {"name": "ann"}),
-        (list[int], b"[1, 2]", [1, 2]),
-        (int | None, b"null", None),
-    ],
-)
-async def test_a_handler_gets_data_of_its_type(annotation: Any, data: bytes, value: Any) -> None:
-    assert await handled(annotation, data) == value
-
-
-@pytest.mark.parametrize(
-    ("annotation", "data", "where"),
-    [
-        (Point, b'{"x": "1"}', "$.x"),
-        (Point, b'{"x": 1, "y": [1, "2"]}', "$.y[1]"),
-        (Point, b"{}", "`x`"),
-        (Size, b'{"width": null}', "$.width"),
-        (Named, b'{"name": 1}', "$.name"),
-        (list[Point], b'[{"x": 1}, {"x": true}]', "$[1].x"),
-        (int, b"1e999", "range"),
-        (Any, b'"\\ud800"', ""),
-    ],
-)
-async def test_data_that_does_not_fit_is_invalid_and_the_message_names_the_field(
-    annotation: Any, data: bytes, where: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    with pytest.raises(Refuse) as refused:
-        await handled(annotation, data)
-    assert refused.value.code == "invalid"
-    assert where in refused.value.message
-    assert caplog.records == []
-
-
-async def test_an_event_without_a_handler_is_unknown() -> None:
-    app = App()
-    with pytest.raises(Refuse) as refused:
-        await app.checks.handle(app.client, "nothing", Raw(b"null"))
-    assert refused.value.code == "unknown_event"
-
-
-async def test_a_plain_handler_runs_in_the_applications_context() -> None:
-    app = App()
-
-    @app.declared.on("e")
-    def handler(client: Session, data: Any) -> Any:
-        return [*app.host.within, client.session_id, data]
-
-    assert await app.checks.handle(app.client, "e", Raw(b"1")) == ["app", "s", 1]
 
 
 # The hook for transports, and the end

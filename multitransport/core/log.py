@@ -73,10 +73,36 @@ class Log:
         """
         if (known := self._known(draft)) is not None:
             return known
-        publication = self._publication(draft, now)
-        self._add(publication)
+        publication = self.take(self.top + 1, draft, now)
         self.trim(now)
         return publication
+
+    def take(self, offset: int, draft: Draft, at: float) -> Publication:
+        """Add the publication that was given this offset, the next one, where the log itself is kept; drop nothing."""
+        publication = self._publication(offset, draft, at)
+        self._add(publication)
+        return publication
+
+    def prepend(self, draft: Draft, at: float) -> None:
+        """Add the publication right before the oldest kept."""
+        publication = self._publication(self.base, draft, at)
+        self.base -= 1
+        self.size += publication.size
+        self._publications[publication.offset] = publication
+        self._note_id(publication)
+
+    def begin(self, position: Position) -> None:
+        """Hold nothing, and go on after this position. In another epoch readers are told that they lost something."""
+        self.epoch, self.base = position
+        self.top = self.base
+        self.size = 0
+        self._publications.clear()
+        self._by_id.clear()
+        self._slices.clear()
+
+    def get(self, offset: int) -> Publication | None:
+        """Return the publication with this offset if it is kept."""
+        return self._publications.get(offset)
 
     def trim(self, now: float) -> None:
         """Drop what the retention no longer keeps at this time."""
@@ -111,9 +137,12 @@ class Log:
     def _known(self, draft: Draft) -> Publication | None:
         return None if draft.id is None else self._by_id.get(draft.id)
 
-    def _publication(self, draft: Draft, now: float) -> Publication:
-        offset = self.top + 1
-        return Publication(offset, draft, publish_frame(self.room, offset, draft), now)
+    def _publication(self, offset: int, draft: Draft, at: float) -> Publication:
+        return Publication(offset, draft, publish_frame(self.room, offset, draft), at)
+
+    def _note_id(self, publication: Publication) -> None:
+        if publication.draft.id is not None:
+            self._by_id[publication.draft.id] = publication
 
     def _collect(self, after: int, limit_bytes: int) -> Slice:
         publications = []
@@ -130,8 +159,7 @@ class Log:
         self.size += publication.size
         self.written += publication.size
         self._publications[publication.offset] = publication
-        if publication.draft.id is not None:
-            self._by_id[publication.draft.id] = publication
+        self._note_id(publication)
         self._slices.clear()
 
     def _drop(self, publication: Publication) -> None:

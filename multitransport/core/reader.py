@@ -47,11 +47,12 @@ class Cursor:
     send.
     """
 
-    __slots__ = ("keys", "log", "offset", "reader", "ready", "tail", "top")
+    __slots__ = ("epoch", "keys", "log", "offset", "reader", "ready", "tail", "top")
 
     def __init__(self, reader: Reader, log: Log, offset: int) -> None:
         self.reader = reader
         self.log = log
+        self.epoch = log.epoch
         self.offset = offset
         self.ready = False
         self.keys: list[str] = []
@@ -61,7 +62,7 @@ class Cursor:
     @property
     def behind(self) -> bool:
         """Whether there is anything to read."""
-        return self.offset < self.log.top
+        return self.offset < self.log.top or self.epoch != self.log.epoch
 
     def flush(self) -> None:
         """The log has grown: have it read now."""
@@ -73,6 +74,8 @@ class Cursor:
     def skip(self) -> Gap | None:
         """Move on to what the log still has, and say what was lost."""
         log = self.log
+        if self.epoch != log.epoch:
+            return self._begin_anew(log)
         if self.offset >= log.base or (self.offset == 0 and isinstance(log, StateLog)):
             return None
         self.keys = []
@@ -82,6 +85,13 @@ class Cursor:
         lost = log.base - self.offset
         self.offset = log.base
         return Gap(log, log.base, lost)
+
+    def _begin_anew(self, log: Log) -> Gap:
+        """Offsets mean something else than before: what was lost nobody can know."""
+        self.epoch = log.epoch
+        self.keys = []
+        self.offset = 0 if isinstance(log, StateLog) else log.base
+        return Gap(log, self.offset, None)
 
     def next(self, limit_bytes: int) -> Slice:
         """Return what comes next, about ``limit_bytes`` of it, and move past it."""

@@ -35,15 +35,39 @@ class StateLog(Log):
         if (known := self._known(draft)) is not None:
             return known
         self.trim(now)
-        publication = self._publication(draft, now)
-        former = self._keys.get(draft.key)
+        publication = self._publication(self.top + 1, draft, now)
         if not draft.deleted:
-            self._make_room(publication.size, former)
+            self._make_room(publication.size, self._keys.get(draft.key))
+        return self._put(publication, draft.key)
+
+    def take(self, offset: int, draft: Draft, at: float) -> Publication:
+        """Put the publication that was given this offset, above ``top``, in the place of the one with its key."""
+        assert draft.key is not None
+        return self._put(self._publication(offset, draft, at), draft.key)
+
+    def begin(self, position: Position) -> None:
+        """Hold nothing, and go on after this position; deletions up to it are forgotten."""
+        super().begin(position)
+        self._keys.clear()
+        self._deleted.clear()
+
+    def forget_through(self, offset: int) -> None:
+        """Forget the deletions up to this offset."""
+        for publication in [each for each in self._deleted.values() if each.offset <= offset]:
+            self._forget(publication)
+        self.base = max(self.base, offset)
+
+    def skip_to(self, offset: int) -> None:
+        """Go on after this offset: what was published before it was replaced, or is a deletion that is forgotten."""
+        self.top = max(self.top, offset)
+
+    def _put(self, publication: Publication, key: str) -> Publication:
+        former = self._keys.get(key)
         if former is not None:
             self._drop(former)
         self._add(publication)
-        self._keys[draft.key] = publication
-        if draft.deleted:
+        self._keys[key] = publication
+        if publication.draft.deleted:
             self._deleted[publication.offset] = publication
         return publication
 

@@ -1,0 +1,111 @@
+"""What this node hears from Redis: our own loop over one connection, which knows whether it hears at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from multitransport.brokers.redis.connection import Connection
+from multitransport.brokers.redis.line import Line
+from multitransport.brokers.redis.server import Server
+from multitransport.brokers.redis.timing import Timing
+
+__all__ = ["Subscription"]
+
+_AT_ONCE = 500
+"""Channels of one command."""
+
+
+class Subscription:
+    """Follows channels. ``received`` gets each message; ``confirmed`` is called each time that a channel is subscribed:
+    what was said on it before then may be lost.
+
+    ``own`` is the node's own channel: it is subscribed first, and proves that the connection works.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        timing: Timing,
+        *,
+        own: bytes,
+        received: Callable[[bytes, bytes], None],
+        confirmed: Callable[[bytes], None],
+    ) -> None:
+        self._own = own
+        self._received = received
+        self._confirmed = confirmed
+        self._line = Line(server, timing, self._opened, _probe)
+        self._connection: Connection | None = None
+        self._wanted: dict[bytes, asyncio.Future[None]] = {}
+        self._proven = False
+        self._adding: list[bytes] = []
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        await self._line.run()
+
+    @property
+    def fault(self) -> str | None:
+        """Why this node may not hear what is announced; None where it does."""
+        if self._line.fault is not None:
+            return self._line.fault
+        return None if self._proven else "the subscription is not confirmed yet"
+
+    @property
+    def channels(self) -> int:
+        """How many channels are followed, beside the node's own."""
+        return len(self._wanted)
+
+    async def add(self, channel: bytes) -> None:
+        """Follow a channel; return when Redis has confirmed it."""
+        if channel not in self._wanted:
+            self._wanted[channel] = asyncio.get_running_loop().create_future()
+            if not self._adding:
+                asyncio.get_running_loop().call_soon(self._subscribe_added)
+            self._adding.append(channel)
+        await asyncio.shield(self._wanted[channel])
+
+    def remove(self, channel: bytes) -> None:
+        """Follow a channel no more."""
+        if self._wanted.pop(channel, None) is not None and self._connection is not None:
+            self._subscribe_added()
+            self._connection.send("UNSUBSCRIBE", channel)
+
+    def restart(self, reason: str) -> None:
+        """Begin anew on another connection."""
+        self._line.restart(reason)
+
+    def _opened(self, connection: Connection) -> None:
+        self._connection = connection
+        self._proven = False
+        connection.pushed = self._pushed
+        self._adding = []
+        self._subscribe([self._own, *self._wanted])
+
+    def _subscribe_added(self) -> None:
+        adding, self._adding = self._adding, []
+        self._subscribe([channel for channel in adding if channel in self._wanted])
+
+    def _subscribe(self, channels: list[bytes]) -> None:
+        if self._connection is not None:
+            for start in range(0, len(channels), _AT_ONCE):
+                self._connection.send("SUBSCRIBE", *channels[start : start + _AT_ONCE])
+
+    def _pushed(self, message: Any) -> None:
+        if not isinstance(message, list) or len(message) != 3:
+            return  # the answer to a probe
+        kind, channel, content = message
+        if kind == b"message":
+            self._received(channel, content)
+        elif kind == b"subscribe" and channel == self._own:
+            self._proven = True
+        elif kind == b"subscribe" and (wanted := self._wanted.get(channel)) is not None:
+            if not wanted.done():
+                wanted.set_result(None)
+            self._confirmed(channel)
+
+
+def _probe(connection: Connection) -> None:
+    connection.send("PING")

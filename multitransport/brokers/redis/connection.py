@@ -51,7 +51,7 @@ class Connection(asyncio.Protocol):
         """Send a command whose reply, if there is one, goes to ``pushed``."""
         if not self._out:
             self._loop.call_soon(self._flush)
-        self._out.append(hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub says a tuple of one)
+        self._out.append(hiredis.pack_command(command))  # type: ignore[arg-type]  # its stub says a tuple of one
 
     def end(self, reason: str) -> None:
         """End the connection now, whatever is on its way."""

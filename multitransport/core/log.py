@@ -165,7 +165,8 @@ class Log:
     def _drop(self, publication: Publication) -> None:
         del self._publications[publication.offset]
         if publication.draft.id is not None:
-            del self._by_id[publication.draft.id]
+            # Where the log is kept elsewhere, nobody vouches for ids being different.
+            self._by_id.pop(publication.draft.id, None)
         self.size -= publication.size
         self._slices.clear()
 

@@ -81,7 +81,7 @@ class RedisBroker:
         """See Broker. Redis need not be there yet; ``fault`` tells."""
         self._advanced, self._flashed = advanced, flashed
         self._line = Line(self._server, self._timing)
-        self._publishing = Publishing(self._line, self._keys, self._timing, self._new_epoch, "PUBLISH")
+        self._publishing = Publishing(self._line, self._keys, self._timing, self._new_epoch, "PUBLISH", self._taken)
         self._reading = Reading(self._line, self._keys, self._timing, self._new_epoch, "PUBLISH")
         self._channels: dict[bytes, str] = {}
         self._own_channel = self._keys.node_channel(self.node)
@@ -214,6 +214,10 @@ class RedisBroker:
             if self._refused % _TELL_REFUSED_EVERY == 0:
                 logger.warning("refused what was announced on %r: %s", channel, error)
             self._refused += 1
+
+    def _taken(self, room: str, position: Position, entry_id: str) -> None:
+        if (following := self._rooms.get(room)) is not None:
+            following.confirmed(position, entry_id)
 
     def _confirmed(self, channel: bytes) -> None:
         if (room := self._channels.get(channel)) is not None:

@@ -22,8 +22,6 @@ logger = logging.getLogger("multitransport")
 
 _VOUCH_EVERY_SECONDS = 0.2
 _RETRY_SECONDS = 0.5
-_SURELY_HEARD_SECONDS = 1.0
-"""What is in Redis for longer than this has been announced, and heard where anything is heard."""
 
 
 class Following:
@@ -84,6 +82,10 @@ class Following:
             self._advanced(self._room)
         else:
             self.catch_up()
+
+    def confirmed(self, position: Position, entry_id: str) -> None:
+        """Note what Redis told a publisher of this node."""
+        self._tail.confirmed(position, entry_id)
 
     def renewed(self, epoch: str) -> None:
         """The room has another epoch."""
@@ -170,7 +172,7 @@ class Following:
         tail, log = self._tail, self._tail.log
         patience_ends = self._loop.time() + self._timing.vouch_seconds
         while True:
-            epoch, top, last_id = log.epoch, log.top, tail.last_id
+            epoch, (top, last_id) = log.epoch, tail.newest
             snapshot = await self._reading.read(self._room, self._retention, known, history)
             verdict = tail.judge(snapshot, top, last_id) if snapshot.epoch == epoch else None
             if verdict is not False and snapshot.whole:
@@ -191,5 +193,5 @@ class Following:
         log = self.log
         if not (self._tail.live and snapshot.epoch == log.epoch):
             return
-        if any(entry.offset > log.top and entry.age_seconds > _SURELY_HEARD_SECONDS for entry in snapshot.entries):
+        if any(entry.offset > log.top and entry.age_seconds > self._timing.lag_seconds for entry in snapshot.entries):
             self._missed(self._room)

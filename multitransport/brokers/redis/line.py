@@ -66,14 +66,18 @@ class Line:
                 connection.end("the broker was stopped")
                 self._fall(connection.lost.result())
 
+    async def ready(self) -> Connection:
+        """Return the connection, once there is one."""
+        return await asyncio.shield(self._standing)
+
     async def call(self, *command: str | int | bytes) -> Any:
         """Send a command, once there is a connection, and return its reply. Raises Refusal, ConnectionLost."""
-        connection = await asyncio.shield(self._standing)
+        connection = await self.ready()
         return await connection.request(*command)
 
     async def run_script(self, script: Script, keys: list[bytes], *arguments: str | int | bytes) -> Any:
         """Run a script, which gets the replication id as its first argument. Raises Refusal, ConnectionLost."""
-        connection = await asyncio.shield(self._standing)
+        connection = await self.ready()
         arguments = (len(keys), *keys, connection.replication, *arguments)
         try:
             return await connection.request("EVALSHA", script.digest, *arguments)

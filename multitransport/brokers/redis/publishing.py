@@ -34,6 +34,7 @@ class _Waiting(msgspec.Struct):
     retention: Retention
     body: bytes
     taken: asyncio.Future[Position]
+    entry_id: str = ""
 
 
 class Publishing:
@@ -43,12 +44,22 @@ class Publishing:
     of a room, what it took already. Only when it is answered, or nobody waits for it, the room's next one goes out.
     """
 
-    def __init__(self, line: Line, keys: Keys, timing: Timing, new_epoch: Callable[[], str], announce: str) -> None:
+    def __init__(
+        self,
+        line: Line,
+        keys: Keys,
+        timing: Timing,
+        new_epoch: Callable[[], str],
+        announce: str,
+        confirmed: Callable[[str, Position, str], None],
+    ) -> None:
+        """``confirmed`` is told the room, the position and the entry's id of what Redis has taken."""
         self._line = line
         self._keys = keys
         self._timing = timing
         self._new_epoch = new_epoch
         self._announce = announce
+        self._confirmed = confirmed
         self._publisher = secrets.token_urlsafe(9)
         self._serial = 0
         self._rooms: dict[str, deque[_Waiting]] = {}
@@ -120,7 +131,11 @@ class Publishing:
     async def _send(self, room: str, batch: list[_Waiting]) -> None:
         script, keys, arguments = self._message(room, batch)
         pause = self._timing.retry_seconds / 20
-        while not all(waiting.taken.done() for waiting in batch):
+        while True:
+            # What its publisher was told of as not taken, while there was no connection, must not be sent after all.
+            await self._line.ready()
+            if all(waiting.taken.done() for waiting in batch):
+                return
             try:
                 epoch, outcomes = await self._line.run_script(script, keys, *arguments)
             except ConnectionLost:
@@ -130,7 +145,7 @@ class Publishing:
                     _fail(batch, BrokerUnavailable(f"Redis refused a publication to {room!r}: {refusal}"))
                     return
             else:
-                _settle(room, batch, epoch.decode(), outcomes.decode().split(","))
+                self._settle(room, batch, epoch.decode(), outcomes.decode().split(","))
                 return
             await asyncio.sleep(pause)
             pause = min(2 * pause, self._timing.retry_seconds)
@@ -149,7 +164,8 @@ class Publishing:
             if draft.id is not None:
                 keys.append(self._keys.once(room, draft.id))
                 number = len(keys)
-            entries += (f"{self._publisher}.{self._serial}", number)
+            waiting.entry_id = f"{self._publisher}.{self._serial}"
+            entries += (waiting.entry_id, number)
             if state:
                 entries += (draft.key or "", int(draft.deleted))
             entries.append(waiting.body)
@@ -168,16 +184,17 @@ class Publishing:
         ]
         return PUBLISH_STATE if state else PUBLISH, keys, arguments
 
-
-def _settle(room: str, batch: list[_Waiting], epoch: str, outcomes: list[str]) -> None:
-    for waiting, outcome in zip(batch, outcomes, strict=True):
-        if waiting.taken.done():
-            continue
-        if outcome.isdecimal():
-            waiting.taken.set_result(Position(epoch, int(outcome)))
-        else:
-            bound = f"{waiting.retention.bytes} bytes" if outcome == "bytes" else f"{waiting.retention.keys} keys"
-            waiting.taken.set_exception(RoomFull(f"{room!r} holds {bound}, as much as it may"))
+    def _settle(self, room: str, batch: list[_Waiting], epoch: str, outcomes: list[str]) -> None:
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            if outcome.isdecimal() and waiting.draft.id is None:
+                self._confirmed(room, Position(epoch, int(outcome)), waiting.entry_id)
+            if waiting.taken.done():
+                continue
+            if outcome.isdecimal():
+                waiting.taken.set_result(Position(epoch, int(outcome)))
+            else:
+                bound = f"{waiting.retention.bytes} bytes" if outcome == "bytes" else f"{waiting.retention.keys} keys"
+                waiting.taken.set_exception(RoomFull(f"{room!r} holds {bound}, as much as it may"))
 
 
 def _fail(batch: list[_Waiting], error: BrokerUnavailable) -> None:

@@ -40,6 +40,7 @@ class Tail:
     def __init__(self, room: str, retention: Retention, clock: Callable[[], float], max_held_bytes: int) -> None:
         self.log: Log = new_log(room, "", retention)
         self.last_id = ""
+        self._confirmed = (Position("", 0), "")
         self.complete = False
         """The log reaches back as far as Redis does."""
         self._clock = clock
@@ -53,6 +54,17 @@ class Tail:
     def live(self) -> bool:
         """Whether announcements go into the log as they come."""
         return self._held is None
+
+    @property
+    def newest(self) -> tuple[int, str]:
+        """The last offset of this epoch that the node knows, and its id: read, or confirmed to its publisher."""
+        position, entry_id = self._confirmed
+        ahead = position.epoch == self.log.epoch and position.offset > self.log.top
+        return (position.offset, entry_id) if ahead else (self.log.top, self.last_id)
+
+    def confirmed(self, position: Position, entry_id: str) -> None:
+        """Note what Redis told a publisher of this node."""
+        self._confirmed = position, entry_id
 
     def hold(self) -> None:
         """Hold announcements until ``release``."""
@@ -115,8 +127,8 @@ class Tail:
         return None if known is None else known.draft.id == entry_id
 
     def judge(self, snapshot: Snapshot, top: int, last_id: str) -> bool | None:
-        """Say whether a snapshot of the same epoch continues the log as it was, up to ``top`` with that last id, when
-        the snapshot was asked for; None where neither has what the other could be compared with.
+        """Say whether a snapshot of the same epoch continues what was known when it was asked for, up to ``top`` with
+        that last id; None where neither has what the other could be compared with.
         """
         if snapshot.top < top:
             return False
@@ -124,13 +136,16 @@ class Tail:
             return snapshot.last_id == last_id if top else None
         verdict: bool | None = None
         for entry in snapshot.entries:
-            if entry.offset > self.log.top:
+            if entry.offset > max(self.log.top, top):
                 break
             agrees = self._agrees(entry.offset, entry.draft.id or "")
-            unknown_value = agrees is None and isinstance(self.log, StateLog) and not entry.draft.deleted
-            if agrees is False or unknown_value:
+            if entry.offset == top:
+                agrees = verdict = entry.draft.id == last_id
+            elif agrees is None and isinstance(self.log, StateLog) and entry.offset <= self.log.top:
+                # It had every value there was; only what is deleted may have been forgotten.
+                agrees = entry.draft.deleted
+            if agrees is False:
                 return False
-            verdict = verdict or agrees
         return verdict
 
     def load(self, snapshot: Snapshot) -> None:

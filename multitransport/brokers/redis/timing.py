@@ -28,6 +28,9 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     check_seconds: float = 10.0
     """How often a room whose log heard nothing compares its position with Redis."""
 
+    lag_seconds: float = 1.0
+    """What a check finds in Redis for so long already was never announced here: the subscription is made anew."""
+
     vouch_seconds: float = 2.0
     """How long a room waits, when Redis began anew, for a node that knows its last entry."""
 

@@ -212,3 +212,52 @@ def test_what_a_reader_saw_last_of_each_key_is_what_the_room_says(
     while reader.ready or any(cursor.behind for cursor in reader.cursors.values()):
         receive()
     assert seen == {each.draft.key: each.offset for each in log.values()}
+
+
+# A state room that is kept elsewhere
+
+
+def test_values_are_taken_with_the_offsets_they_have_elsewhere() -> None:
+    log = log_of()
+    log.begin(Position("e2", 2))
+    log.take(1, Draft("v", b"1", key="a"), 1.0)
+    log.take(4, Draft("v", b"4", key="b"), 1.0)
+    log.take(5, Draft("v", b"null", key="c", deleted=True), 1.0)
+    log.skip_to(7)
+    assert (log.base, log.position) == (2, Position("e2", 7))
+    assert log.keys_after(1) == ["b", "c"]
+    assert put(log, "a") == 8
+    assert log.keys_after(0) == ["b", "c", "a"]
+    log.skip_to(3)
+    assert log.top == 8
+
+
+def test_no_bound_applies_to_what_was_taken_elsewhere() -> None:
+    log = log_of(retention=Retention(keys=1, bytes=1))
+    for offset, key in enumerate("ab", 1):
+        log.take(offset, Draft("v", b"1", key=key), 0.0)
+    assert len(log) == 2
+
+
+def test_deletions_are_forgotten_up_to_an_offset() -> None:
+    log = log_of("a", "b", "c")
+    for key in "ab":
+        put(log, key, deleted=True)
+    log.forget_through(4)
+    assert (log.base, log.keys_after(0)) == (4, ["c", "b"])
+    log.forget_through(3)
+    assert log.base == 4
+
+
+def test_a_state_room_begins_anew_and_its_reader_with_it() -> None:
+    log = log_of("a", "b")
+    reader = Reader(Owner())
+    reader.add(log, 2)
+    log.begin(Position("e2", 0))
+    log.take(1, Draft("v", b"1", key="b"), 0.0)
+    for cursor in reader.cursors.values():
+        cursor.flush()
+    items = reader.take(ENOUGH)
+    assert isinstance(items[0], Gap)
+    assert (items[0].position, told(items[1:])) == (Position("e2", 0), [("b", 1, False)])
+    assert log.values() == log.current(["a", "b"])

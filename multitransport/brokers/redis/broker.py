@@ -81,7 +81,9 @@ class RedisBroker:
         """See Broker. Redis need not be there yet; ``fault`` tells."""
         self._advanced, self._flashed = advanced, flashed
         self._line = Line(self._server, self._timing)
-        self._publishing = Publishing(self._line, self._keys, self._timing, self._new_epoch, "PUBLISH", self._taken)
+        self._publishing = Publishing(
+            self._line, self._keys, self._timing, self._new_epoch, "PUBLISH", self._taken, self._doubted
+        )
         self._reading = Reading(self._line, self._keys, self._timing, self._new_epoch, "PUBLISH")
         self._channels: dict[bytes, str] = {}
         self._own_channel = self._keys.node_channel(self.node)
@@ -218,6 +220,17 @@ class RedisBroker:
     def _taken(self, room: str, position: Position, entry_id: str) -> None:
         if (following := self._rooms.get(room)) is not None:
             following.confirmed(position, entry_id)
+
+    async def _doubted(self, room: str, retention: Retention) -> None:
+        """Redis began anew: whoever knows a room's last entry vouches for it; else it is another log."""
+        following = self._rooms.get(room)
+        try:
+            if following is not None and following.opened:
+                following.catch_up()
+            else:
+                await self._reading.settle_doubt(room, retention)
+        except BrokerUnavailable as error:
+            logger.warning("room %r stays in doubt: %s", room, error)
 
     def _confirmed(self, channel: bytes) -> None:
         if (room := self._channels.get(channel)) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -52,14 +52,18 @@ class Publishing:
         new_epoch: Callable[[], str],
         announce: str,
         confirmed: Callable[[str, Position, str], None],
+        doubted: Callable[[str, Retention], Awaitable[None]],
     ) -> None:
-        """``confirmed`` is told the room, the position and the entry's id of what Redis has taken."""
+        """``confirmed`` is told the room, the position and the entry's id of what Redis has taken; ``doubted`` sees to it
+        that somebody vouches for a room's log, or that it gets a new epoch.
+        """
         self._line = line
         self._keys = keys
         self._timing = timing
         self._new_epoch = new_epoch
         self._announce = announce
         self._confirmed = confirmed
+        self._doubted = doubted
         self._publisher = secrets.token_urlsafe(9)
         self._serial = 0
         self._rooms: dict[str, deque[_Waiting]] = {}
@@ -141,7 +145,9 @@ class Publishing:
             except ConnectionLost:
                 pass
             except Refusal as refusal:
-                if not is_passing(refusal):
+                if str(refusal).startswith("DOUBTFUL"):
+                    await self._doubted(room, batch[0].retention)
+                elif not is_passing(refusal):
                     _fail(batch, BrokerUnavailable(f"Redis refused a publication to {room!r}: {refusal}"))
                     return
             else:

@@ -56,6 +56,16 @@ class Reading:
         self.reads += 1
         return self._snapshot(retention, known, *found)
 
+    async def settle_doubt(self, room: str, retention: Retention) -> None:
+        """Wait until another node has vouched for a room; give it a new epoch where none does."""
+        loop = asyncio.get_running_loop()
+        patience_ends = loop.time() + self._timing.vouch_seconds
+        while not (snapshot := await self.read(room, retention, None)).whole:
+            if loop.time() >= patience_ends:
+                await self.renew(room, snapshot.epoch)
+                return
+            await asyncio.sleep(self._timing.vouch_seconds / 10)
+
     async def vouch(self, room: str, epoch: str) -> None:
         """Say that the room's log is whole though Redis began anew."""
         await self._run(VOUCH, [self._keys.meta(room)], epoch)

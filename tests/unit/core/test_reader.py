@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multitransport.core.log import Log, Retention
-from multitransport.core.publication import Draft, Slice
+from multitransport.core.publication import Draft, Publication, Slice
 from multitransport.core.reader import Gap, Reader
 from multitransport.protocol.position import Position
 
@@ -215,3 +215,24 @@ def test_a_hole_that_nobody_can_fill_is_a_gap() -> None:
     gap, _ = items = reader.take(ENOUGH)
     assert isinstance(gap, Gap)
     assert (gap.lost, told(items)) == (7, [("a", -10), ("a", 11)])
+
+
+# Volatile publications
+
+
+def test_volatile_publications_are_read_once_and_bounded() -> None:
+    reader = Reader(Owner())
+    volatile = Slice([Publication(0, Draft("v", b"1"), b"one", 0.0)], 0)
+    for _ in range(20):
+        reader.flash(volatile)
+    assert reader.take(ENOUGH) == [volatile] * 16
+    assert reader.take(ENOUGH) == []
+
+
+def test_a_volatile_publication_is_kept_from_whom_it_excludes() -> None:
+    reader = Reader(Owner())
+    mine = Publication(0, Draft("v", b"1", exclude="reader"), b"mine", 0.0)
+    reader.flash(Slice([mine], 0))
+    assert reader.take(ENOUGH) == []
+    reader.flash(Slice([mine, Publication(0, Draft("v", b"1"), b"other", 0.0)], 0))
+    assert [item.frames for item in reader.take(ENOUGH)] == [b"other"]

@@ -7,18 +7,22 @@ local LOG = KEYS[2]
 local command, channel, room, publisher = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local most, most_bytes, most_ms = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 
-local found = redis.call('HMGET', META, 'e', 'o', 's', 'a', 'p:' .. publisher)
+local found = redis.call('HMGET', META, 'e', 'o', 's', 'a', 'p:' .. publisher, 'r')
 local epoch, top, size, oldest = found[1], tonumber(found[2]), tonumber(found[3] or 0), tonumber(found[4] or NOW)
 if not epoch then
     redis.call('DEL', META, LOG)
     redis.call('HSET', META, 'r', REDIS)
     epoch, top = ARGV[2], 0
 end
+local doubtful = found[1] and found[6] ~= REDIS
 local outcomes = repeated(found[5], ARGV[7])
 if type(outcomes) == 'table' then
     return outcomes
 elseif outcomes then
     return {epoch, outcomes}
+end
+if doubtful then
+    return redis.error_reply('DOUBTFUL Redis began anew, and nobody has vouched for the log yet')
 end
 
 local offsets, id, added, added_bytes = {}, nil, 0, 0

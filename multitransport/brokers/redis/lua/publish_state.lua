@@ -7,18 +7,22 @@ local STATE, DELETIONS = KEYS[2], KEYS[3]
 local command, channel, room, publisher = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local most, most_bytes, most_ms = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 
-local found = redis.call('HMGET', META, 'e', 'o', 's', 'b', 'p:' .. publisher)
+local found = redis.call('HMGET', META, 'e', 'o', 's', 'b', 'p:' .. publisher, 'r')
 local epoch, top, size, base = found[1], tonumber(found[2]), tonumber(found[3] or 0), tonumber(found[4] or 0)
 if not epoch or (size > 0 and redis.call('EXISTS', STATE) == 0) then
     redis.call('DEL', META, STATE, DELETIONS)
     redis.call('HSET', META, 'r', REDIS)
     epoch, top, size, base = ARGV[2], 0, 0, 0
 end
+local doubtful = epoch == found[1] and found[6] ~= REDIS
 local outcomes = repeated(found[5], ARGV[7])
 if type(outcomes) == 'table' then
     return outcomes
 elseif outcomes then
     return {epoch, outcomes}
+end
+if doubtful then
+    return redis.error_reply('DOUBTFUL Redis began anew, and nobody has vouched for the log yet')
 end
 
 local function forget(key, offset)

@@ -18,7 +18,8 @@ async def all_read(witness: Witness, talked: Talk) -> None:
     """Everything confirmed was read once, and nobody was told of a loss."""
     last = max(position.offset for position in talked.taken.values())
     await eventually(lambda: witness.position.offset >= last)
-    assert witness.gaps == witness.holes == []
+    assert not witness.gaps
+    assert not witness.holes
     assert len(set(witness.data)) == len(witness.data)
     assert set(talked.taken) <= set(witness.data)
     assert set(witness.data) <= set(talked.taken) | set(talked.failed)

@@ -87,9 +87,9 @@ class Connection(asyncio.Protocol):
         except hiredis.ProtocolError as error:
             self.end(f"what came is not Redis: {error}")
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio."""
-        self.end(f"the connection was lost: {error}" if error else "Redis closed the connection")
+        self.end(f"the connection was lost: {exc}" if exc else "Redis closed the connection")
 
     def _received(self, reply: Any) -> None:
         if not self._waiting:

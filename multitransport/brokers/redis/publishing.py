@@ -54,8 +54,8 @@ class Publishing:
         confirmed: Callable[[str, Position, str], None],
         doubted: Callable[[str, Retention], Awaitable[None]],
     ) -> None:
-        """``confirmed`` is told the room, the position and the entry's id of what Redis has taken; ``doubted`` sees to it
-        that somebody vouches for a room's log, or that it gets a new epoch.
+        """``confirmed`` is told the room, the position and the entry's id of what was taken; ``doubted`` has somebody
+        vouch for a room's log, or gives it a new epoch.
         """
         self._line = line
         self._keys = keys

@@ -12,7 +12,7 @@ class Script:
     """A script's source and what Redis calls it by."""
 
     def __init__(self, name: str) -> None:
-        folder = resources.files(__package__) / "lua"
+        folder = resources.files("multitransport.brokers.redis") / "lua"
         self.source = f"{(folder / 'room.lua').read_text()}\n{(folder / name).read_text()}".encode()
         self.digest = sha1(self.source, usedforsecurity=False).hexdigest()
 

@@ -21,9 +21,11 @@ __all__ = ["RedisServer"]
 class RedisServer:
     """Use it with ``async with``. ``keep`` writes each command to a log on disk, which survives ``kill``."""
 
-    def __init__(self, *arguments: str, keep: bool = False, port: int | None = None) -> None:
-        self.port = port or free_port()
+    def __init__(self, *arguments: str, keep: bool = False, sentinel: str | None = None) -> None:
+        """With ``sentinel``, its configuration, it is one."""
+        self.port = free_port()
         self.directory = Path(tempfile.mkdtemp(prefix="redis-"))
+        self._sentinel = sentinel
         self._arguments = ["--appendonly", "yes" if keep else "no", "--appendfsync", "always", *arguments]
         self.process: asyncio.subprocess.Process | None = None
 
@@ -42,10 +44,16 @@ class RedisServer:
         shutil.rmtree(self.directory)
 
     async def start(self) -> None:
+        arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory)]
+        if self._sentinel is not None:
+            path = self.directory / "sentinel.conf"
+            path.write_text(self._sentinel)
+            arguments = [str(path), *arguments, "--sentinel"]
+        else:
+            arguments += ["--save", "", *self._arguments]
         self.process = await asyncio.create_subprocess_exec(
             shutil.which("redis-server") or "/usr/bin/redis-server",
-            *("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.directory)),
-            *self._arguments,
+            *arguments,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,

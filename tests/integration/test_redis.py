@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from multitransport.core.publication import Draft
 from multitransport.errors import BrokerUnavailable, ConfigurationError, RoomFull
 from multitransport.protocol.position import Position
 from multitransport.testing.proxy import FaultProxy
+from multitransport.testing.server import free_port
 from multitransport.testing.waiting import eventually
 from tests.redis_nodes import FAST, KEEP, STATE, Node, nodes, values
 from tests.redis_server import RedisServer
@@ -400,3 +403,30 @@ async def test_a_password_and_a_socket() -> None:
             await eventually(lambda: witness.data == [b"1"])
             await eventually(lambda: "NOAUTH" in (wrong.broker.fault or ""))
             assert "p%C3" not in (wrong.broker.fault or "")
+
+
+async def test_a_connection_by_tls(tmp_path: Path) -> None:
+    make = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1")
+    names = ("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem")
+    await asyncio.to_thread(subprocess.run, [*make, *names], cwd=tmp_path, check=True, capture_output=True)
+    port = free_port()
+    files = ("--tls-cert-file", f"{tmp_path}/cert.pem", "--tls-key-file", f"{tmp_path}/key.pem")
+    secure = ("--tls-port", str(port), *files, "--tls-ca-cert-file", f"{tmp_path}/cert.pem", "--tls-auth-clients", "no")
+    async with RedisServer(*secure) as server:
+        trusting = f"rediss://127.0.0.1:{port}?ca_certs={tmp_path}/cert.pem"
+        async with nodes(trusting, server.url, f"rediss://127.0.0.1:{port}") as (one, other, wrong):
+            witness = await one.watch("a")
+            await other.say("a", b'"%s"' % (b"x" * 300_000))
+            await eventually(lambda: len(witness.data) == 1)
+            await eventually(lambda: "certificate" in (wrong.broker.fault or ""))
+
+
+async def test_what_sentinels_say_is_where_redis_is(redis: RedisServer) -> None:
+    nobody = free_port()
+    conf = f"sentinel monitor group 127.0.0.1 {redis.port} 1\n"
+    async with RedisServer(sentinel=conf) as sentinel:
+        hosts = f"127.0.0.1:{nobody},127.0.0.1:{sentinel.port}"
+        async with nodes(f"redis+sentinel://{hosts}/group/3", f"redis+sentinel://{hosts}/none") as (one, wrong):
+            assert (await one.say("a", b"1")).offset == 1
+            await eventually(lambda: "knows no master" in (wrong.broker.fault or ""))
+        assert await redis.call("DBSIZE") == 0, "it is in another database"

@@ -82,6 +82,8 @@ class Line:
         try:
             return await connection.request("EVALSHA", script.digest, *arguments)
         except Refusal as refusal:
+            if str(refusal).startswith("READONLY"):
+                connection.end("this Redis is no longer the master")
             if not str(refusal).startswith("NOSCRIPT"):
                 raise
         return await connection.request("EVAL", script.source, *arguments)

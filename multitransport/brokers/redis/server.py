@@ -12,6 +12,8 @@ from multitransport.errors import ConfigurationError
 __all__ = ["Server", "Unreachable"]
 
 _PORT = 6379
+_SENTINEL_PORT = 26379
+_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
 
 
 class Unreachable(Exception):
@@ -19,26 +21,33 @@ class Unreachable(Exception):
 
 
 class Server:
-    """A Redis at ``redis://``, ``rediss://`` (TLS) or ``unix://``: ``scheme://[user[:password]@]host[:port][/db]``.
+    """A Redis, or the present master of a group that Sentinels watch.
 
-    ``rediss://…?ca_certs=FILE`` trusts that authority; ``unix:///path/to/socket?db=0`` names a socket.
+    ``redis://[[user]:password@]host[:port][/db]``, ``rediss://…[?ca_certs=FILE]`` (TLS),
+    ``unix://[[user]:password@]/path/of/socket[?db=n]``,
+    ``redis+sentinel://[[user]:password@]host[:port][,host[:port]…]/group[/db][?sentinel_password=…]``.
     """
 
     def __init__(self, url: str, connect_seconds: float) -> None:
         """Raises ConfigurationError where the URL is none of these."""
         parts = urlsplit(url)
-        if parts.scheme not in ("redis", "rediss", "unix"):
-            raise ConfigurationError(
-                f"a broker is memory or the URL of a Redis (redis://host:6379/0), not {_named(parts)}"
-            )
-        options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        if unknown := set(options) - {"db", "ca_certs"}:
-            raise ConfigurationError(f"{_named(parts)}: unknown options {', '.join(sorted(unknown))}")
         self.name = _named(parts)
-        self.database = _database(parts, options.get("db"))
+        if parts.scheme not in _SCHEMES:
+            raise ConfigurationError(f"a broker is memory or a Redis (redis://host:6379/0), not {self.name}")
+        options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        if unknown := set(options) - {"db", "ca_certs", "sentinel_password"}:
+            raise ConfigurationError(f"{self.name}: unknown options {', '.join(sorted(unknown))}")
         self._connect_seconds = connect_seconds
         self._parts = parts
-        self._tls = ssl.create_default_context(cafile=options.get("ca_certs")) if parts.scheme == "rediss" else None
+        self._sentinel_password = options.get("sentinel_password")
+        secure = parts.scheme.startswith("rediss")
+        self._tls = ssl.create_default_context(cafile=options.get("ca_certs")) if secure else None
+        path = [] if parts.scheme == "unix" else parts.path.strip("/").split("/")
+        self._group = path.pop(0) if parts.scheme.endswith("+sentinel") else None
+        self._hosts = _hosts(parts, _PORT if self._group is None else _SENTINEL_PORT)
+        if self._group == "" or len(path) > 1:
+            raise ConfigurationError(f"{self.name}: the path is {'/group/db' if self._group == '' else '/db'}")
+        self.database = _database(self.name, options.get("db") or "".join(path) or "0")
 
     async def connect(self) -> Connection:
         """Return a connection that is authenticated and uses its database. Raises Unreachable."""
@@ -52,16 +61,42 @@ class Server:
 
     async def _open(self) -> Connection:
         loop = asyncio.get_running_loop()
-        parts = self._parts
-        if parts.scheme == "unix":
-            _, connection = await loop.create_unix_connection(Connection, unquote(parts.path))
-        else:
-            host, port = parts.hostname or "127.0.0.1", parts.port or _PORT
-            _, connection = await loop.create_connection(Connection, host, port, ssl=self._tls)
+        if self._parts.scheme == "unix":
+            _, connection = await loop.create_unix_connection(Connection, unquote(self._parts.path))
+            return connection
+        host, port = self._hosts[0] if self._group is None else await self._master(self._group)
+        _, connection = await loop.create_connection(Connection, host, port, ssl=self._tls)
         return connection
 
+    async def _master(self, group: str) -> tuple[str, int]:
+        """Ask the Sentinels, one after the other, where the group's master is."""
+        loop = asyncio.get_running_loop()
+        fault: Exception = ConnectionLost("no Sentinel is named")
+        for n, (host, port) in enumerate(self._hosts):
+            try:
+                async with asyncio.timeout(self._connect_seconds / 2 / len(self._hosts)):
+                    _, sentinel = await loop.create_connection(Connection, host, port, ssl=self._tls)
+                    found = await self._ask(sentinel, group)
+            except (TimeoutError, OSError, Refusal, ConnectionLost) as error:
+                fault = error if str(error) else ConnectionLost(f"the Sentinel {host}:{port} does not answer")
+                continue
+            if found is not None:
+                self._hosts.insert(0, self._hosts.pop(n))  # who answers is asked first the next time
+                return found[0].decode(), int(found[1])
+            fault = ConnectionLost(f"the Sentinel {host}:{port} knows no master of {group!r}")
+        raise fault
+
+    async def _ask(self, sentinel: Connection, group: str) -> list[bytes] | None:
+        try:
+            if self._sentinel_password is not None:
+                await sentinel.request("AUTH", self._sentinel_password)
+            found: list[bytes] | None = await sentinel.request("SENTINEL", "GET-MASTER-ADDR-BY-NAME", group)
+            return found
+        finally:
+            sentinel.end("asked")
+
     async def _handshake(self, connection: Connection) -> Connection:
-        """An accepted connection proves nothing yet: Redis may be frozen, or be loading its log."""
+        """An accepted connection proves nothing yet: Redis may be frozen, be loading its log, or be master no more."""
         asked = []
         if self._parts.password is not None:
             user = [unquote(self._parts.username)] if self._parts.username else []
@@ -71,11 +106,25 @@ class Server:
         asked.append(connection.request("PING"))
         try:
             await asyncio.gather(*asked)
-            connection.replication = await _replication(connection)
+            told = await _replication(connection)
+            if self._group is not None and told.get("role") != "master":
+                raise ConnectionLost("the Sentinels name a master that is none")
         except BaseException as error:
             connection.end(f"the handshake failed: {error}")
             raise
+        # Where it is secret, a failover is noticed only by what it lost.
+        connection.replication = told.get("master_replid", "unknown")
         return connection
+
+
+async def _replication(connection: Connection) -> dict[str, str]:
+    """Return what Redis says of its part in a group; nothing where it may not be asked."""
+    try:
+        found: bytes = await connection.request("INFO", "replication")
+    except Refusal:
+        return {}
+    lines = found.decode(errors="replace").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
 def _named(parts: SplitResult) -> str:
@@ -83,21 +132,19 @@ def _named(parts: SplitResult) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def _database(parts: SplitResult, option: str | None) -> int:
-    text = option or ("0" if parts.scheme == "unix" else parts.path.strip("/") or "0")
+def _hosts(parts: SplitResult, port: int) -> list[tuple[str, int]]:
+    """Return hosts and ports. Raises ConfigurationError."""
+    hosts = []
+    for text in parts.netloc.rpartition("@")[2].split(","):
+        try:
+            one = urlsplit(f"//{text}")
+            hosts.append((one.hostname or "127.0.0.1", one.port or port))
+        except ValueError as error:
+            raise ConfigurationError(f"{_named(parts)}: {error}") from None
+    return hosts
+
+
+def _database(name: str, text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
-        raise ConfigurationError(f"{_named(parts)}: a database of Redis is a number, not {text!r}")
+        raise ConfigurationError(f"{name}: a database of Redis is a number, not {text!r}")
     return int(text)
-
-
-async def _replication(connection: Connection) -> str:
-    """Return what changes when this Redis is another, or began anew; always the same where that is secret."""
-    try:
-        found = await connection.request("INFO", "replication")
-    except Refusal:
-        return "unknown"
-    for line in found.decode(errors="replace").splitlines():
-        name, _, value = line.partition(":")
-        if name == "master_replid":
-            return str(value)
-    return "unknown"

@@ -78,9 +78,8 @@ end
 
 outcomes = table.concat(offsets, ',')
 redis.call('HSET', META, 'e', epoch, 'o', text(top), 's', text(size), 'a', text(oldest),
-    'p:' .. publisher, ARGV[7] .. ' ' .. text(NOW) .. ' ' .. outcomes)
+    'p:' .. publisher, ARGV[7] .. ' ' .. text(NOW) .. ' ' .. outcomes, id and 'i' or 'e', id or epoch)
 if id then
-    redis.call('HSET', META, 'i', id)
     redis.call('PEXPIRE', LOG, ARGV[10])
 end
 redis.call('PEXPIRE', META, ARGV[11])

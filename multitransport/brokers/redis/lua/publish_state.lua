@@ -94,10 +94,7 @@ end
 
 outcomes = table.concat(results, ',')
 redis.call('HSET', META, 'e', epoch, 'o', text(top), 's', text(size), 'b', text(base),
-    'p:' .. publisher, ARGV[7] .. ' ' .. text(NOW) .. ' ' .. outcomes)
-if id then
-    redis.call('HSET', META, 'i', id)
-end
+    'p:' .. publisher, ARGV[7] .. ' ' .. text(NOW) .. ' ' .. outcomes, id and 'i' or 'e', id or epoch)
 for n = 1, 3 do
     redis.call('PEXPIRE', KEYS[n], ARGV[11])
 end

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -277,6 +278,35 @@ async def test_every_key_has_its_time(pair: list[Node], redis: RedisServer) -> N
     assert len(keys) == 3 + 3 + 2
     assert all(0 < left <= 86_400_000 for left in keys.values()), keys
     assert all(left <= 60_000 for key, left in keys.items() if ":log:" in key or ":once:" in key)
+
+
+async def test_no_key_outlives_its_time(redis: RedisServer) -> None:
+    brief = Retention(count=100, seconds=0.3, bytes=1 << 20)
+    timing = msgspec.structs.replace(FAST, idle_seconds=0.3, state_seconds=0.5)
+    async with nodes(redis.url, timing=timing) as [node]:
+        former = await node.say("a", b"1", brief, id="once")
+        await node.put("s", "k", b"1")
+        followed = (await node.watch("followed", brief)).log
+        await eventually(lambda: _rooms_left(redis, {"followed"}), 3.0)
+        assert (await node.say("followed", b"1", brief)).epoch == followed.epoch, "its epoch was kept for its readers"
+        assert (await node.say("a", b"2", brief)).epoch != former.epoch
+    await eventually(lambda: _rooms_left(redis, set()), 3.0)
+
+
+async def _rooms_left(redis: RedisServer, rooms: set[str]) -> bool:
+    return {key.partition("{.")[2].partition("}")[0] for key in await redis.keys()} == rooms
+
+
+async def test_who_waits_is_told_when_the_broker_stops(redis: RedisServer) -> None:
+    async with nodes(redis.url) as [node]:
+        await node.say("a", b"1")
+        redis.suspend()
+        waiting = [asyncio.create_task(node.say("a", b"2")), asyncio.create_task(node.say("a", b"3"))]
+        waiting.append(asyncio.create_task(node.broker.subscribe("b", KEEP)))  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+    redis.resume()
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(result) for result in results] == [BrokerUnavailable] * 3
 
 
 async def test_a_forgotten_room_leaves_nothing_and_begins_anew(pair: list[Node], redis: RedisServer) -> None:

@@ -140,13 +140,16 @@ class RedisBroker:
         if following is None:
             following = await self._follow(room, retention)
         following.idle_since = None
+        following.waiting += 1
         try:
             async with asyncio.timeout(self._timing.publish_seconds):
                 await following.reach(after, history)
         except (TimeoutError, BrokerUnavailable) as error:
-            if not following.opened and self._rooms.get(room) is following:
+            if not following.opened and following.waiting == 1 and self._rooms.get(room) is following:
                 await self._drop(room)
             raise BrokerUnavailable(f"room {room!r} cannot be read: {str(error) or self.fault}") from None
+        finally:
+            following.waiting -= 1
         return following.log
 
     async def unsubscribe(self, room: str) -> None:

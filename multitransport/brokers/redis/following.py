@@ -51,9 +51,12 @@ class Following:
         """The room was read once."""
         self._flight: asyncio.Task[None] | None = None
         self._again = False
+        self._told = ("", 0, 0)
         self._heard_at = self._loop.time()
         self.idle_since: float | None = None
         """Since when it has no readers."""
+        self.waiting = 0
+        """How many wait for it to reach back."""
 
     @property
     def log(self) -> Log:
@@ -129,8 +132,12 @@ class Following:
             self._flight = asyncio.create_task(read(*arguments))
             # Whoever waits for it may all have gone.
             self._flight.add_done_callback(lambda done: done.cancelled() or done.exception())
-        assert self._flight is not None
-        await asyncio.shield(self._flight)
+        flight = self._flight
+        assert flight is not None
+        await asyncio.wait([flight])
+        if flight.cancelled():
+            raise BrokerUnavailable(f"room {self._room!r} was let go of while it was read")
+        flight.result()
         return begins
 
     async def _open(self, after: Position | None, history: int) -> None:
@@ -157,7 +164,7 @@ class Following:
                 await self._read_newer()
                 return
             except BrokerUnavailable as error:
-                logger.warning("room %r cannot catch up: %s", self._room, error)
+                logger.debug("room %r cannot catch up: %s", self._room, error)
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _settle(self) -> None:
@@ -166,7 +173,9 @@ class Following:
             self._again = False
             await self._refresh(self.log.position)
         self._heard_at = self._loop.time()
-        self._advanced(self._room)
+        if self._told != (now := (self.log.epoch, self.log.base, self.log.top)):
+            self._told = now
+            self._advanced(self._room)
 
     async def _refresh(self, known: Position | None, history: int = 0) -> None:
         tail, log = self._tail, self._tail.log

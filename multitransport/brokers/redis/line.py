@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,8 @@ from multitransport.brokers.redis.server import Server, Unreachable
 from multitransport.brokers.redis.timing import Timing
 
 __all__ = ["Line"]
+
+logger = logging.getLogger("multitransport")
 
 
 def _ask(connection: Connection) -> None:
@@ -54,7 +57,7 @@ class Line:
             try:
                 connection = await self._server.connect()
             except Unreachable as error:
-                self.fault = str(error)
+                self._tell(str(error))
                 pause = min(2 * pause or self._timing.retry_seconds / 20, self._timing.retry_seconds)
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
                 continue
@@ -64,7 +67,7 @@ class Line:
                 await self._watch(connection)
             finally:
                 connection.end("the broker was stopped")
-                self._fall(connection.lost.result())
+            self._fall(connection.lost.result())
 
     async def ready(self) -> Connection:
         """Return the connection, once there is one."""
@@ -94,14 +97,22 @@ class Line:
             self._standing.result().end(reason)
 
     def _stand(self, connection: Connection) -> None:
+        if self.connections:
+            logger.info("Redis is back")
         self.fault = None
         self.connections += 1
         self._opened(connection)
         self._standing.set_result(connection)
 
     def _fall(self, reason: str) -> None:
-        self.fault = reason
+        self._tell(reason)
         self._standing = self._loop.create_future()
+
+    def _tell(self, fault: str) -> None:
+        """Say it once; attempts to connect fail in the same way again and again."""
+        if self.fault is None or not self.connections:
+            logger.log(logging.WARNING if fault != self.fault else logging.DEBUG, "Redis is away: %s", fault)
+        self.fault = fault
 
     async def _watch(self, connection: Connection) -> None:
         """Return when the connection is no more, or silent for too long."""

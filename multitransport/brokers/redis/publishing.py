@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 
@@ -96,7 +97,7 @@ class Publishing:
         """Give up what is not in Redis."""
         for queue in self._rooms.values():
             for waiting in queue:
-                waiting.taken.cancel()
+                _fail([waiting], BrokerUnavailable("the broker was stopped"))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -141,7 +142,7 @@ class Publishing:
             if all(waiting.taken.done() for waiting in batch):
                 return
             try:
-                epoch, outcomes = await self._line.run_script(script, keys, *arguments)
+                epoch, outcomes = _answer(await self._line.run_script(script, keys, *arguments), len(batch))
             except ConnectionLost:
                 pass
             except Refusal as refusal:
@@ -150,8 +151,13 @@ class Publishing:
                 elif not is_passing(refusal):
                     _fail(batch, BrokerUnavailable(f"Redis refused a publication to {room!r}: {refusal}"))
                     return
+            except ValueError as error:
+                _fail(
+                    batch, BrokerUnavailable(f"Redis answered a publication to {room!r} with something else: {error}")
+                )
+                return
             else:
-                self._settle(room, batch, epoch.decode(), outcomes.decode().split(","))
+                self._settle(room, batch, epoch, outcomes)
                 return
             await asyncio.sleep(pause)
             pause = min(2 * pause, self._timing.retry_seconds)
@@ -201,6 +207,16 @@ class Publishing:
             else:
                 bound = f"{waiting.retention.bytes} bytes" if outcome == "bytes" else f"{waiting.retention.keys} keys"
                 waiting.taken.set_exception(RoomFull(f"{room!r} holds {bound}, as much as it may"))
+
+
+def _answer(reply: Any, count: int) -> tuple[str, list[str]]:
+    """Return the epoch and what became of each publication. Raises ValueError."""
+    if not (isinstance(reply, list) and len(reply) == 2 and all(isinstance(each, bytes) for each in reply)):
+        raise ValueError(repr(reply)[:100])
+    outcomes = reply[1].decode().split(",")
+    if len(outcomes) != count:
+        raise ValueError(f"{len(outcomes)} outcomes of {count}")
+    return reply[0].decode(), outcomes
 
 
 def _fail(batch: list[_Waiting], error: BrokerUnavailable) -> None:

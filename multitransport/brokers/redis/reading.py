@@ -54,7 +54,10 @@ class Reading:
             ttl = milliseconds(retention.seconds + self._timing.idle_seconds)
             found = await self._run(READ, keys, self._new_epoch(), ttl, epoch, offset, history)
         self.reads += 1
-        return self._snapshot(retention, known, *found)
+        try:
+            return self._snapshot(retention, known, *found)
+        except (TypeError, ValueError) as error:
+            raise BrokerUnavailable(f"what Redis has of {room!r} is not ours: {error}") from None
 
     async def settle_doubt(self, room: str, retention: Retention) -> None:
         """Wait until another node has vouched for a room; give it a new epoch where none does."""
@@ -84,7 +87,7 @@ class Reading:
     async def _run(self, script: Script, keys: list[bytes], *arguments: str | int | bytes) -> Any:
         seconds = self._timing.publish_seconds
         try:
-            async with asyncio.timeout(seconds), self._turns:
+            async with self._turns, asyncio.timeout(seconds):
                 return await self._until_answered(script, keys, arguments)
         except TimeoutError:
             raise BrokerUnavailable(f"no answer within {seconds:g} s: {self._line.fault or 'Redis is slow'}") from None

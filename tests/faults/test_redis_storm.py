@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import random
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from multitransport.brokers.redis import Timing
+from multitransport.errors import BrokerUnavailable
 from multitransport.protocol.position import Position
 from multitransport.testing.proxy import FaultProxy
 from multitransport.testing.waiting import eventually
-from tests.redis_nodes import Node, Talk, Witness, nodes, talk
+from tests.redis_nodes import STATE, Node, Talk, Witness, nodes, talk, values
 from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.faults
 
 ROOMS = ("a", "b", "c")
+KEYS = ("k1", "k2", "k3", "k4")
 FAULTS = 25
 
 
@@ -82,7 +86,7 @@ class Storm:
         await self._redis.call("FLUSHALL")
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [3, 4, 5, 6])
 async def test_a_storm(seed: int) -> None:
     async with (
         RedisServer(keep=True) as redis,
@@ -90,7 +94,9 @@ async def test_a_storm(seed: int) -> None:
         nodes(redis.url, f"redis://127.0.0.1:{proxy.port}", redis.url) as members,
     ):
         watching = {room: [await node.watch(room) for node in members] for room in ROOMS}
+        board = [await node.watch("board", STATE) for node in members]
         storm = Storm(redis, proxy, random.Random(seed))
+        writing = asyncio.create_task(write(members))
         async with talk(members, "a") as one, talk(members, "b") as two, talk(members[1:2], "c") as three:
             talks = dict(zip(ROOMS, (one, two, three), strict=True))
             for _ in range(FAULTS):
@@ -98,9 +104,23 @@ async def test_a_storm(seed: int) -> None:
             await eventually(lambda: all(node.broker.fault is None for node in members), 20.0)
             for each in talks.values():
                 await each.more(50, 20.0)
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+        for key in KEYS:
+            await members[0].put("board", key, b'"final"')
+        await eventually(lambda: all(values(each.log) == dict.fromkeys(KEYS, "final") for each in board), 10.0)
+        assert len({each.log.position for each in board}) == 1
         for room in ROOMS:
             await judge(watching[room], talks[room], members)
         print(seed, storm.happened, {room: len(talks[room].taken) for room in ROOMS})
+
+
+async def write(members: list[Node]) -> None:
+    """Put and delete keys of a state room, on one node after the other."""
+    for n in itertools.count():
+        with contextlib.suppress(BrokerUnavailable):
+            await members[n % 3].put("board", KEYS[n % 4], None if n % 5 == 0 else b"%d" % n)
+        await asyncio.sleep(0.01)
 
 
 async def judge(witnesses: list[Witness], talked: Talk, members: list[Node]) -> None:

@@ -18,11 +18,12 @@ from multitransport.brokers.redis.announcements import encode_body
 from multitransport.core.log import Retention
 from multitransport.core.publication import Draft
 from multitransport.errors import BrokerUnavailable, ConfigurationError, RoomFull
+from multitransport.node.hub import Hub
 from multitransport.protocol.position import Position
 from multitransport.testing.proxy import FaultProxy
 from multitransport.testing.server import free_port
 from multitransport.testing.waiting import eventually
-from tests.redis_nodes import FAST, KEEP, STATE, Node, nodes, values
+from tests.redis_nodes import FAST, KEEP, STATE, Node, Witness, nodes, values
 from tests.redis_server import RedisServer
 
 
@@ -152,6 +153,38 @@ async def test_a_state_room_is_the_same_on_every_node(pair: list[Node]) -> None:
     assert values(live) == values(read) == {"a": 3, "c": 4}
     assert live.position == read.position
     assert live.keys_after(3) == read.keys_after(3) == ["c", "b"]  # type: ignore[attr-defined]
+
+
+async def test_a_state_room_is_read_whole_also_for_who_has_its_newest_value(pair: list[Node]) -> None:
+    positions = [await pair[0].put("s", key, b"1") for key in "ab"]
+    log = await pair[1].broker.subscribe("s", STATE, positions[-1])
+    assert values(log) == {"a": 1, "b": 1}
+
+
+async def test_who_has_no_place_in_the_log_gets_all_there_is(pair: list[Node]) -> None:
+    last = [await pair[0].say("a", b"%d" % n) for n in range(5)][-1]
+    log = await pair[1].broker.subscribe("a", KEEP, last)
+    for lost in (Position(last.epoch, 9), Position("other", 2)):
+        log = await pair[1].broker.subscribe("a", KEEP, lost)
+        assert log.recover(lost) == (0, False, None)
+
+
+async def test_a_hub_tells_its_readers_of_another_epoch(redis: RedisServer) -> None:
+    broker = RedisBroker(redis.url, timing=FAST)
+    hub = Hub(broker, asyncio.get_running_loop())
+    await hub.start()
+    log, recovery = await hub.open("a", KEEP, None, 0)
+    witness = Witness(log, recovery.offset)
+    hub.join(witness.reader, log, recovery.offset)
+    await hub.publish("a", Draft("e", b"1"), KEEP)
+    await eventually(lambda: witness.data == [b"1"])
+    await redis.call("FLUSHALL")
+    await hub.publish("a", Draft("e", b"2"), KEEP)
+    await eventually(lambda: witness.data == [b"1", b"2"])
+    assert [(gap.epoch, gap.offset) for gap in witness.gaps] == [(log.epoch, 0)]
+    await hub.flash("a", Draft("v", b"3"))
+    await eventually(lambda: witness.data[2:] == [b"3"])
+    await hub.stop()
 
 
 async def test_a_full_state_room_takes_no_other_key(pair: list[Node]) -> None:

@@ -127,6 +127,8 @@ class RedisBroker:
 
     async def flash(self, room: str, draft: Draft) -> None:
         """See Broker."""
+        if self._line.fault is not None and self._line.connections:
+            raise BrokerUnavailable(f"Redis did not take a volatile publication: {self._line.fault}")
         message = announcement(Flashed(room), encode_body(draft))
         try:
             async with asyncio.timeout(self._timing.publish_seconds):

@@ -123,7 +123,8 @@ class Following:
     def _reaches_too_little(self, after: Position | None, history: int) -> bool:
         if after is None:
             return min(history, self.log.top) > self.log.top - self.log.base
-        return after.epoch != self.log.epoch or after.offset < self.log.base
+        # Who has no place in the log is told so, and gets all there is.
+        return self._is_ahead(after) or after.offset < self.log.base
 
     async def _fly(self, read: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> bool:
         """Wait for the read that is under way, or begin this one; whether it was this one."""
@@ -146,7 +147,8 @@ class Following:
                 await self._subscribed()
         except TimeoutError:
             raise BrokerUnavailable(f"Redis did not confirm the subscription of {self._room!r} in time") from None
-        await self._refresh(after, history)
+        # Of a state room nothing is here yet, whatever position a reader has.
+        await self._refresh(None if self._retention.keys else after, history)
         self.opened = True
         await self._settle()
 

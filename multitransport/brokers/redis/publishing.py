@@ -126,7 +126,7 @@ class Publishing:
         size = 0
         while queue and len(batch) < _MOST_AT_ONCE:
             size += len(queue[0].body)
-            if batch and (size > self._timing.max_held_bytes or queue[0].retention is not batch[0].retention):
+            if batch and (size > self._timing.max_held_bytes or queue[0].retention != batch[0].retention):
                 break
             waiting = queue.popleft()
             if not waiting.taken.done():

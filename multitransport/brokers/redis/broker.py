@@ -20,10 +20,11 @@ from multitransport.brokers.redis.announcements import (
     decode_body,
     encode_body,
 )
+from multitransport.brokers.redis.cluster import ClusterLine, ClusterSubscription, Topology
 from multitransport.brokers.redis.connection import ConnectionLost, Refusal
 from multitransport.brokers.redis.following import Following
 from multitransport.brokers.redis.keys import Keys
-from multitransport.brokers.redis.line import Line
+from multitransport.brokers.redis.line import Commands, Line
 from multitransport.brokers.redis.publishing import Publishing
 from multitransport.brokers.redis.reading import Reading
 from multitransport.brokers.redis.server import Server
@@ -80,15 +81,21 @@ class RedisBroker:
     async def start(self, advanced: Callable[[str], None], flashed: Callable[[str, Draft], None]) -> None:
         """See Broker. Redis need not be there yet; ``fault`` tells."""
         self._advanced, self._flashed = advanced, flashed
-        self._line = Line(self._server, self._timing)
-        self._publishing = Publishing(
-            self._line, self._keys, self._timing, self._new_epoch, "PUBLISH", self._taken, self._doubted
+        topology = Topology(self._server, self._timing) if self._server.clustered else None
+        self._announce = "PUBLISH" if topology is None else "SPUBLISH"
+        self._line: Commands = (
+            Line(self._server, self._timing) if topology is None else ClusterLine(self._server, self._timing, topology)
         )
-        self._reading = Reading(self._line, self._keys, self._timing, self._new_epoch, "PUBLISH")
+        common = self._line, self._keys, self._timing, self._new_epoch, self._announce
+        self._reading = Reading(*common)
+        self._publishing = Publishing(*common, self._taken, self._doubted)
         self._channels: dict[bytes, str] = {}
         self._own_channel = self._keys.node_channel(self.node)
-        self._subscription = Subscription(
-            self._server, self._timing, own=self._own_channel, received=self._received, confirmed=self._confirmed
+        hear: dict[str, Any] = {"own": self._own_channel, "received": self._received, "confirmed": self._confirmed}
+        self._subscription: Subscription | ClusterSubscription = (
+            Subscription(self._server, self._timing, **hear)
+            if topology is None
+            else ClusterSubscription(self._server, self._timing, topology, **hear)
         )
         self._tasks = [self._own(self._line.run()), self._own(self._subscription.run()), self._own(self._check())]
         self._started = True
@@ -132,7 +139,8 @@ class RedisBroker:
         message = announcement(Flashed(room), encode_body(draft))
         try:
             async with asyncio.timeout(self._timing.publish_seconds):
-                await self._line.call("PUBLISH", self._keys.room_channel(room), message)
+                channel = self._keys.room_channel(room)
+                await self._line.call(channel, self._announce, channel, message)
         except (TimeoutError, ConnectionLost, Refusal) as error:
             raise BrokerUnavailable(f"Redis did not take a volatile publication: {str(error) or self.fault}") from None
 

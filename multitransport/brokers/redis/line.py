@@ -6,16 +6,34 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from multitransport.brokers.redis.connection import Connection, Refusal
 from multitransport.brokers.redis.scripts import Script
 from multitransport.brokers.redis.server import Server, Unreachable
 from multitransport.brokers.redis.timing import Timing
 
-__all__ = ["Line"]
+__all__ = ["Commands", "Line", "evaluate"]
 
 logger = logging.getLogger("multitransport")
+
+
+async def evaluate(
+    connection: Connection, script: Script, keys: list[bytes], *arguments: str | int | bytes, asking: bool = False
+) -> Any:
+    """Run a script over this connection; ``asking`` where its keys are just moving there. Raises as ``run_script``."""
+    arguments = (len(keys), *keys, connection.replication, *arguments)
+    if asking:
+        connection.request("ASKING").add_done_callback(_forget)
+        return await connection.request("EVAL", script.source, *arguments)
+    try:
+        return await connection.request("EVALSHA", script.digest, *arguments)
+    except Refusal as refusal:
+        if str(refusal).startswith("READONLY"):
+            connection.end("this Redis is no longer the master")
+        if not str(refusal).startswith("NOSCRIPT"):
+            raise
+    return await connection.request("EVAL", script.source, *arguments)
 
 
 def _ask(connection: Connection) -> None:
@@ -25,6 +43,33 @@ def _ask(connection: Connection) -> None:
 def _forget(future: asyncio.Future[Any]) -> None:
     if not future.cancelled():
         future.exception()
+
+
+class Commands(Protocol):
+    """Where commands go: one Redis, or the one of a cluster that has the key."""
+
+    connections: int
+
+    @property
+    def fault(self) -> str | None:
+        """Why commands may not be answered now; None where they are."""
+        ...
+
+    async def run(self) -> None:
+        """Keep the connections until cancelled."""
+        ...
+
+    async def ready(self, key: bytes) -> Connection:
+        """Return the connection, once there is one, to the Redis that has this key."""
+        ...
+
+    async def call(self, key: bytes, *command: str | int | bytes) -> Any:
+        """Send a command, once there is a connection, and return its reply. Raises Refusal, ConnectionLost."""
+        ...
+
+    async def run_script(self, script: Script, keys: list[bytes], *arguments: str | int | bytes) -> Any:
+        """Run a script, which gets the replication id as its first argument. Raises Refusal, ConnectionLost."""
+        ...
 
 
 class Line:
@@ -69,27 +114,23 @@ class Line:
                 connection.end("the broker was stopped")
             self._fall(connection.lost.result())
 
-    async def ready(self) -> Connection:
-        """Return the connection, once there is one."""
+    @property
+    def standing(self) -> asyncio.Future[Connection]:
+        """The connection, once there is one."""
+        return self._standing
+
+    async def ready(self, key: bytes) -> Connection:
+        """Return the connection, once there is one, to the Redis that has this key."""
         return await asyncio.shield(self._standing)
 
-    async def call(self, *command: str | int | bytes) -> Any:
+    async def call(self, key: bytes, *command: str | int | bytes) -> Any:
         """Send a command, once there is a connection, and return its reply. Raises Refusal, ConnectionLost."""
-        connection = await self.ready()
+        connection = await self.ready(key)
         return await connection.request(*command)
 
     async def run_script(self, script: Script, keys: list[bytes], *arguments: str | int | bytes) -> Any:
         """Run a script, which gets the replication id as its first argument. Raises Refusal, ConnectionLost."""
-        connection = await self.ready()
-        arguments = (len(keys), *keys, connection.replication, *arguments)
-        try:
-            return await connection.request("EVALSHA", script.digest, *arguments)
-        except Refusal as refusal:
-            if str(refusal).startswith("READONLY"):
-                connection.end("this Redis is no longer the master")
-            if not str(refusal).startswith("NOSCRIPT"):
-                raise
-        return await connection.request("EVAL", script.source, *arguments)
+        return await evaluate(await self.ready(keys[0]), script, keys, *arguments)
 
     def restart(self, reason: str) -> None:
         """Give the connection up for a new one."""

@@ -13,7 +13,7 @@ import msgspec
 from multitransport.brokers.redis.announcements import encode_body
 from multitransport.brokers.redis.connection import ConnectionLost, Refusal
 from multitransport.brokers.redis.keys import Keys
-from multitransport.brokers.redis.line import Line
+from multitransport.brokers.redis.line import Commands
 from multitransport.brokers.redis.scripts import PUBLISH, PUBLISH_STATE, Script
 from multitransport.brokers.redis.timing import Timing
 from multitransport.core.log import Retention
@@ -26,7 +26,7 @@ __all__ = ["Publishing", "is_passing", "milliseconds"]
 _MOST_AT_ONCE = 64
 """Publications of one message."""
 
-_PASSING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS")
+_PASSING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS", "MOVED", "ASK")
 """What Redis says while it is not itself."""
 
 
@@ -47,7 +47,7 @@ class Publishing:
 
     def __init__(
         self,
-        line: Line,
+        line: Commands,
         keys: Keys,
         timing: Timing,
         new_epoch: Callable[[], str],
@@ -138,7 +138,7 @@ class Publishing:
         pause = self._timing.retry_seconds / 20
         while True:
             # What its publisher was told of as not taken, while there was no connection, must not be sent after all.
-            await self._line.ready()
+            await self._line.ready(keys[0])
             if all(waiting.taken.done() for waiting in batch):
                 return
             try:

@@ -9,7 +9,7 @@ from typing import Any
 from multitransport.brokers.redis.announcements import BadAnnouncement, Entry, Renewed, announcement, decode_body
 from multitransport.brokers.redis.connection import ConnectionLost, Refusal
 from multitransport.brokers.redis.keys import Keys
-from multitransport.brokers.redis.line import Line
+from multitransport.brokers.redis.line import Commands
 from multitransport.brokers.redis.publishing import is_passing, milliseconds
 from multitransport.brokers.redis.scripts import FORGET, READ, READ_STATE, RENEW, VOUCH, Script
 from multitransport.brokers.redis.tail import Snapshot
@@ -27,7 +27,7 @@ _AT_ONCE = 64
 class Reading:
     """Rooms as Redis has them. Each method raises BrokerUnavailable where Redis gives no answer in time."""
 
-    def __init__(self, line: Line, keys: Keys, timing: Timing, new_epoch: Callable[[], str], announce: str) -> None:
+    def __init__(self, line: Commands, keys: Keys, timing: Timing, new_epoch: Callable[[], str], announce: str) -> None:
         self._line = line
         self._keys = keys
         self._timing = timing

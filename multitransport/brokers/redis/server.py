@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from copy import copy
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from multitransport.brokers.redis.connection import Connection, ConnectionLost, Refusal
@@ -13,7 +14,7 @@ __all__ = ["Server", "Unreachable"]
 
 _PORT = 6379
 _SENTINEL_PORT = 26379
-_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
+_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 
 
 class Unreachable(Exception):
@@ -21,11 +22,12 @@ class Unreachable(Exception):
 
 
 class Server:
-    """A Redis, or the present master of a group that Sentinels watch.
+    """A Redis, the present master of a group that Sentinels watch, or any node of a cluster.
 
     ``redis://[[user]:password@]host[:port][/db]``, ``rediss://…[?ca_certs=FILE]`` (TLS),
     ``unix://[[user]:password@]/path/of/socket[?db=n]``,
-    ``redis+sentinel://[[user]:password@]host[:port][,host[:port]…]/group[/db][?sentinel_password=…]``.
+    ``redis+sentinel://[[user]:password@]host[:port][,host[:port]…]/group[/db][?sentinel_password=…]``,
+    ``redis+cluster://[[user]:password@]host[:port][,host[:port]…]``.
     """
 
     def __init__(self, url: str, connect_seconds: float) -> None:
@@ -47,7 +49,22 @@ class Server:
         self._hosts = _hosts(parts, _PORT if self._group is None else _SENTINEL_PORT)
         if self._group == "" or len(path) > 1:
             raise ConfigurationError(f"{self.name}: the path is {'/group/db' if self._group == '' else '/db'}")
+        self.clustered = parts.scheme.endswith("+cluster")
         self.database = _database(self.name, options.get("db") or "".join(path) or "0")
+        if self.clustered and self.database:
+            raise ConfigurationError(f"{self.name}: a cluster has no databases")
+
+    @property
+    def hosts(self) -> list[tuple[str, int]]:
+        """The hosts and ports of the URL."""
+        return list(self._hosts)
+
+    def at(self, host: str, port: int) -> Server:
+        """Return another Redis that is reached in the same way."""
+        other = copy(self)
+        other._hosts = [(host, port)]
+        other.name = f"{self._parts.scheme}://{host}:{port}"
+        return other
 
     async def connect(self) -> Connection:
         """Return a connection that is authenticated and uses its database. Raises Unreachable."""

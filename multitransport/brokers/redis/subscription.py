@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from multitransport.brokers.redis.connection import Connection
+from multitransport.brokers.redis.connection import Connection, Refusal
 from multitransport.brokers.redis.line import Line
 from multitransport.brokers.redis.server import Server
 from multitransport.brokers.redis.timing import Timing
@@ -32,7 +32,9 @@ class Subscription:
         own: bytes,
         received: Callable[[bytes, bytes], None],
         confirmed: Callable[[bytes], None],
+        sharded: Callable[[], None] | None = None,
     ) -> None:
+        """Where ``sharded`` is given, the channels are a cluster's, and it is called when one is elsewhere."""
         self._own = own
         self._received = received
         self._confirmed = confirmed
@@ -40,6 +42,9 @@ class Subscription:
         self._connection: Connection | None = None
         self._wanted: dict[bytes, asyncio.Future[None]] = {}
         self._proven = False
+        self._sharded = sharded
+        self._verb, self._message = ("SUBSCRIBE", b"message") if sharded is None else ("SSUBSCRIBE", b"smessage")
+        self._subscribed = self._verb.lower().encode()
         self._adding: list[bytes] = []
 
     async def run(self) -> None:
@@ -60,18 +65,22 @@ class Subscription:
 
     async def add(self, channel: bytes) -> None:
         """Follow a channel; return when Redis has confirmed it."""
+        self.follow(channel)
+        await asyncio.shield(self._wanted[channel])
+
+    def follow(self, channel: bytes) -> None:
+        """Follow a channel."""
         if channel not in self._wanted:
             self._wanted[channel] = asyncio.get_running_loop().create_future()
             if not self._adding:
                 asyncio.get_running_loop().call_soon(self._subscribe_added)
             self._adding.append(channel)
-        await asyncio.shield(self._wanted[channel])
 
     def remove(self, channel: bytes) -> None:
         """Follow a channel no more."""
         if self._wanted.pop(channel, None) is not None and self._connection is not None:
             self._subscribe_added()
-            self._connection.send("UNSUBSCRIBE", channel)
+            self._connection.send("UNSUBSCRIBE" if self._sharded is None else "SUNSUBSCRIBE", channel)
 
     def restart(self, reason: str) -> None:
         """Begin anew on another connection."""
@@ -82,7 +91,8 @@ class Subscription:
         self._proven = False
         connection.pushed = self._pushed
         self._adding = []
-        self._subscribe([self._own, *self._wanted])
+        connection.send("SUBSCRIBE", self._own)
+        self._subscribe(list(self._wanted))
 
     def _subscribe_added(self) -> None:
         adding, self._adding = self._adding, []
@@ -90,18 +100,23 @@ class Subscription:
 
     def _subscribe(self, channels: list[bytes]) -> None:
         if self._connection is not None:
-            for start in range(0, len(channels), _AT_ONCE):
-                self._connection.send("SUBSCRIBE", *channels[start : start + _AT_ONCE])
+            at_once = _AT_ONCE if self._sharded is None else 1  # a command may name one slot
+            for start in range(0, len(channels), at_once):
+                self._connection.send(self._verb, *channels[start : start + at_once])
 
     def _pushed(self, message: Any) -> None:
+        if isinstance(message, Refusal) and self._sharded is not None:
+            self._sharded()
         if not isinstance(message, list) or len(message) != 3:
             return  # the answer to a probe
         kind, channel, content = message
-        if kind == b"message":
+        if kind in (b"message", self._message):
             self._received(channel, content)
+        elif kind == b"sunsubscribe" and channel in self._wanted and self._sharded is not None:
+            self._sharded()
         elif kind == b"subscribe" and channel == self._own:
             self._proven = True
-        elif kind == b"subscribe" and (wanted := self._wanted.get(channel)) is not None:
+        elif kind == self._subscribed and (wanted := self._wanted.get(channel)) is not None:
             if not wanted.done():
                 wanted.set_result(None)
             self._confirmed(channel)

@@ -1,4 +1,4 @@
-"""A real cluster of three redis-servers, whose slots can be moved while it serves."""
+"""A real cluster of three redis-servers, whose slots can be moved while it serves, and a replica of the first."""
 
 from __future__ import annotations
 
@@ -20,28 +20,31 @@ class RedisCluster:
     def __init__(self) -> None:
         options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
         self.servers = [RedisServer(*options, "--cluster-port", str(free_port())) for _ in range(3)]
+        self.replica = RedisServer(*options, "--cluster-port", str(free_port()))
 
     @property
     def url(self) -> str:
         return "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
 
     async def __aenter__(self) -> Self:
-        for server in self.servers:
+        for server in (*self.servers, self.replica):
             await server.start()
         first = self.servers[0]
         for n, server in enumerate(self.servers):
             await server.call("CLUSTER", "ADDSLOTSRANGE", _BOUNDS[n], _BOUNDS[n + 1] - 1)
             await server.call("CLUSTER", "SET-CONFIG-EPOCH", n + 1)
-            if n:
-                bus = int((await server.call("CONFIG", "GET", "cluster-port"))[1])
-                await first.call("CLUSTER", "MEET", "127.0.0.1", server.port, bus)
+        for server in (*self.servers[1:], self.replica):
+            bus = int((await server.call("CONFIG", "GET", "cluster-port"))[1])
+            await first.call("CLUSTER", "MEET", "127.0.0.1", server.port, bus)
         await eventually(self._is_one, 20.0)
+        await self.replica.call("CLUSTER", "REPLICATE", await first.call("CLUSTER", "MYID"))
+        await eventually(self._is_replicated, 20.0)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for server in self.servers:
+        for server in (*self.servers, self.replica):
             await server.__aexit__(kind, error, traceback)
 
     async def owner(self, slot: int) -> int:
@@ -63,5 +66,8 @@ class RedisCluster:
             await server.call("CLUSTER", "SETSLOT", slot, "NODE", target_id)
 
     async def _is_one(self) -> bool:
-        told = [await server.call("CLUSTER", "INFO") for server in self.servers]
-        return all(b"cluster_state:ok" in each and b"cluster_known_nodes:3" in each for each in told)
+        told = [await server.call("CLUSTER", "INFO") for server in (*self.servers, self.replica)]
+        return all(b"cluster_state:ok" in each and b"cluster_known_nodes:4" in each for each in told)
+
+    async def _is_replicated(self) -> bool:
+        return b"master_link_status:up" in await self.replica.call("INFO", "replication")

@@ -7,6 +7,7 @@ import pytest
 from multitransport.brokers.redis.cluster import slot_of
 from multitransport.core.publication import Draft
 from multitransport.testing.waiting import eventually
+from tests.faults.test_redis_storm import judge
 from tests.redis_cluster import RedisCluster
 from tests.redis_nodes import STATE, nodes, talk, values
 
@@ -50,3 +51,16 @@ async def test_a_slot_moves_while_its_room_is_talked_in() -> None:
             assert len(set(witness.data)) == len(witness.data)
             print(witness.gaps)
         assert talked.failed == []
+
+
+async def test_a_node_of_the_cluster_dies_and_its_replica_takes_over() -> None:
+    room = next(name for name in map(str, range(100)) if slot_of(f"{{.{name}}}".encode()) < 5461)
+    async with RedisCluster() as cluster, nodes(cluster.url, cluster.url) as members:
+        witnesses = [await node.watch(room) for node in members]
+        async with talk(members, room) as talked:
+            await talked.more(40)
+            await cluster.servers[0].kill()
+            await eventually(lambda: all(node.broker.fault for node in members), 5.0)
+            await eventually(lambda: all(node.broker.fault is None for node in members), 30.0)
+            await talked.more(40, 20.0)
+        await judge(witnesses, talked, members)

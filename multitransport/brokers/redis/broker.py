@@ -24,7 +24,7 @@ from multitransport.brokers.redis.cluster import ClusterLine, ClusterSubscriptio
 from multitransport.brokers.redis.connection import ConnectionLost, Refusal
 from multitransport.brokers.redis.following import Following
 from multitransport.brokers.redis.keys import Keys
-from multitransport.brokers.redis.line import Commands, Line
+from multitransport.brokers.redis.line import Commands, Line, tell_of_failure
 from multitransport.brokers.redis.publishing import Publishing
 from multitransport.brokers.redis.reading import Reading
 from multitransport.brokers.redis.server import Server
@@ -264,10 +264,5 @@ class RedisBroker:
 
     def _own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
-        task.add_done_callback(_tell_of_failure)
+        task.add_done_callback(tell_of_failure)
         return task
-
-
-def _tell_of_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        logger.error("the Redis broker failed", exc_info=error)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from multitransport.brokers.redis.connection import Connection, ConnectionLost, Refusal
-from multitransport.brokers.redis.line import Line, evaluate
+from multitransport.brokers.redis.line import Line, evaluate, tell_of_failure
 from multitransport.brokers.redis.scripts import Script
 from multitransport.brokers.redis.server import Server, Unreachable
 from multitransport.brokers.redis.subscription import Subscription
@@ -107,7 +107,8 @@ class Tasks:
         self._tasks: dict[Address, asyncio.Task[None]] = {}
 
     def start(self, address: Address, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks[address] = asyncio.create_task(work)
+        self._tasks[address] = task = asyncio.create_task(work)
+        task.add_done_callback(tell_of_failure)
 
     def end(self, address: Address) -> None:
         self._tasks.pop(address).cancel()

@@ -13,7 +13,7 @@ from multitransport.brokers.redis.scripts import Script
 from multitransport.brokers.redis.server import Server, Unreachable
 from multitransport.brokers.redis.timing import Timing
 
-__all__ = ["Commands", "Line", "evaluate"]
+__all__ = ["Commands", "Line", "evaluate", "tell_of_failure"]
 
 logger = logging.getLogger("multitransport")
 
@@ -171,3 +171,9 @@ class Line:
                 self._probe(connection)
             elif now - probed_at >= timing.answer_seconds:
                 connection.end(f"Redis said nothing for {now - connection.heard_at:.1f} s")
+
+
+def tell_of_failure(task: asyncio.Task[None]) -> None:
+    """Log what ended a task that should not have ended."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("the Redis broker failed", exc_info=error)

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from multitransport.brokers.redis.subscription import Subscription
 from multitransport.errors import BrokerUnavailable
 from multitransport.protocol.position import Position
 from multitransport.testing.proxy import FaultProxy
@@ -217,15 +218,16 @@ async def test_a_last_message_that_was_never_heard_is_found() -> None:
         witness = await node.watch("a")
         position = await node.say("a", b"1")
         await eventually(lambda: witness.data == [b"1"])
-        connections = node.broker._subscription._line.connections
+        connections = node.broker._subscription.connections
         subscription = node.broker._subscription
+        assert isinstance(subscription, Subscription)
         assert subscription._connection is not None
         # What a proxy, or a detached replica, does: the connection answers, and nothing is announced on it.
         subscription._connection.send("UNSUBSCRIBE", "multitransport:0:room:{.a}")
         await eventually(lambda: _nobody_listens(redis))
         await node.say("a", b"2")
         await eventually(lambda: witness.data == [b"1", b"2"])
-        await eventually(lambda: subscription._line.connections > connections)
+        await eventually(lambda: subscription.connections > connections)
         await node.say("a", b"3")
         await eventually(lambda: witness.data == [b"1", b"2", b"3"], 0.4)
         assert (witness.gaps, witness.log.epoch) == ([], position.epoch)
@@ -247,7 +249,7 @@ async def test_one_huge_publication() -> None:
                 await talked.more(20)
             for witness in witnesses:
                 await all_read(witness, talked)
-            assert all(node.broker._subscription._line.connections > 1 for node in pair)
+            assert all(node.broker._subscription.connections > 1 for node in pair)
 
 
 async def test_publishing_while_redis_is_away_fails_in_time_and_the_rest_is_taken_once() -> None:

@@ -233,6 +233,11 @@ class ClusterSubscription:
         """Why this node may not hear what is announced; None where it does."""
         return self._topology.fault or next((part.fault for part in self._parts.values() if part.fault), None)
 
+    @property
+    def connections(self) -> int:
+        """How many connections there have been."""
+        return sum(part.connections for part in self._parts.values())
+
     async def add(self, channel: bytes) -> None:
         """Follow a channel; return when its Redis has confirmed it."""
         if channel not in self._wanted:

@@ -59,9 +59,9 @@ class Subscription:
         return None if self._proven else "the subscription is not confirmed yet"
 
     @property
-    def channels(self) -> int:
-        """How many channels are followed, beside the node's own."""
-        return len(self._wanted)
+    def connections(self) -> int:
+        """How many connections there have been."""
+        return self._line.connections
 
     async def add(self, channel: bytes) -> None:
         """Follow a channel; return when Redis has confirmed it."""

@@ -15,7 +15,7 @@ from multitransport.errors import BrokerUnavailable
 from multitransport.protocol.position import Position
 from multitransport.testing.proxy import FaultProxy
 from multitransport.testing.waiting import eventually
-from tests.redis_nodes import STATE, Node, Talk, Witness, nodes, talk, values
+from tests.redis_nodes import KEEP, STATE, Node, Talk, Witness, nodes, talk, values
 from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.faults
@@ -86,7 +86,7 @@ class Storm:
         await self._redis.call("FLUSHALL")
 
 
-@pytest.mark.parametrize("seed", [3, 4, 5, 6])
+@pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_a_storm(seed: int) -> None:
     async with (
         RedisServer(keep=True) as redis,
@@ -161,3 +161,24 @@ async def test_redis_stands_still_for_eight_seconds() -> None:
             await judge([witness], talked, members)
             assert witness.gaps == []
             assert len(witness.data) == len(set(witness.data)), "a retried publication appears once"
+
+
+@pytest.mark.parametrize("fault", ["cut", "restarted"])
+async def test_three_thousand_rooms_are_caught_up_with(fault: str) -> None:
+    rooms = [f"room {n}" for n in range(3000)]
+    async with RedisServer(keep=True) as redis, nodes(redis.url, redis.url, timing=Timing()) as (one, other):
+        logs = await asyncio.gather(*(one.broker.subscribe(room, KEEP) for room in rooms))
+        await asyncio.gather(*(other.say(room, b"1") for room in rooms))
+        await eventually(lambda: all(log.top == 1 for log in logs), 10.0)
+        epochs = [log.epoch for log in logs]
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        if fault == "cut":
+            await redis.call("CLIENT", "KILL", "TYPE", "pubsub")
+        else:
+            await redis.kill()
+            await redis.start()
+        await asyncio.gather(*(other.say(room, b"2") for room in rooms))
+        await eventually(lambda: all(log.top == 2 for log in logs), 15.0)
+        print(f"{fault}: 3,000 rooms caught up after {loop.time() - started:.1f} s, {one.broker.reads} reads")
+        assert [log.epoch for log in logs] == epochs

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from multitransport.brokers.redis.subscription import Subscription
+from multitransport.core.publication import Draft
 from multitransport.errors import BrokerUnavailable
 from multitransport.protocol.position import Position
 from multitransport.testing.proxy import FaultProxy
@@ -278,6 +279,24 @@ async def test_what_waits_for_redis_is_bounded() -> None:
             await node.say("a", big)
         results = await asyncio.gather(*waiting, return_exceptions=True)
         assert all(isinstance(result, BrokerUnavailable) for result in results)
+
+
+async def test_volatile_publications_fail_while_redis_is_away_and_never_pile_up() -> None:
+    async with RedisServer() as redis, nodes(redis.url) as [node]:
+        await ready(node)
+        redis.suspend()
+        big = Draft("v", b'"%s"' % (b"x" * (6 << 20)))
+        waiting = [asyncio.create_task(node.broker.flash("a", big)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(BrokerUnavailable, match="wait for Redis already"):
+            await node.broker.flash("a", big)
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert all(isinstance(result, BrokerUnavailable) for result in results)
+        with pytest.raises(BrokerUnavailable):
+            await node.broker.flash("a", Draft("v", b"1"))
+        redis.resume()
+        await ready(node)
+        await node.broker.flash("a", Draft("v", b"1"))
 
 
 async def test_a_frozen_redis() -> None:

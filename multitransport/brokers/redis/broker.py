@@ -76,6 +76,7 @@ class RedisBroker:
         self._rooms: dict[str, Following] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._refused = 0
+        self._flashing = 0
         self._started = False
 
     async def start(self, advanced: Callable[[str], None], flashed: Callable[[str, Draft], None]) -> None:
@@ -102,6 +103,8 @@ class RedisBroker:
 
     async def stop(self) -> None:
         """See Broker."""
+        if not self._started:
+            return
         self._started = False
         self._advanced = self._flashed = _ignore
         for room in list(self._rooms):
@@ -137,12 +140,17 @@ class RedisBroker:
         if self._line.fault is not None and self._line.connections:
             raise BrokerUnavailable(f"Redis did not take a volatile publication: {self._line.fault}")
         message = announcement(Flashed(room), encode_body(draft))
+        if self._flashing + len(message) > self._timing.max_waiting_bytes:
+            raise BrokerUnavailable(f"{self._flashing} bytes of volatile publications wait for Redis already")
+        self._flashing += len(message)
         try:
             async with asyncio.timeout(self._timing.publish_seconds):
                 channel = self._keys.room_channel(room)
                 await self._line.call(channel, self._announce, channel, message)
         except (TimeoutError, ConnectionLost, Refusal) as error:
             raise BrokerUnavailable(f"Redis did not take a volatile publication: {str(error) or self.fault}") from None
+        finally:
+            self._flashing -= len(message)
 
     async def subscribe(self, room: str, retention: Retention, after: Position | None = None, history: int = 0) -> Log:
         """See Broker. Answered without Redis where the room is followed and its tail reaches back far enough."""

@@ -83,7 +83,8 @@ class Following:
         self._heard_at = self._loop.time()
         if self._tail.announced(published, draft, size):
             self._advanced(self._room)
-        else:
+        elif not self._flying:
+            # Else what was held joins on when the read is done, or is read then.
             self.catch_up()
 
     def confirmed(self, position: Position, entry_id: str) -> None:
@@ -103,12 +104,10 @@ class Following:
 
     def catch_up(self) -> None:
         """Read what is missing, if anything is."""
-        if not self.opened:
-            return
-        if self._flight is not None and not self._flight.done():
+        if self._flying:
             # It may have read before what is missing was there.
             self._again = True
-        else:
+        elif self.opened:
             self._flight = asyncio.create_task(self._catch_up())
 
     async def stop(self) -> None:
@@ -116,6 +115,10 @@ class Following:
         if self._flight is not None:
             self._flight.cancel()
             await asyncio.gather(self._flight, return_exceptions=True)
+
+    @property
+    def _flying(self) -> bool:
+        return self._flight is not None and not self._flight.done()
 
     def _is_ahead(self, after: Position) -> bool:
         return after.epoch != self.log.epoch or after.offset > self.log.top
@@ -128,11 +131,10 @@ class Following:
 
     async def _fly(self, read: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> bool:
         """Wait for the read that is under way, or begin this one; whether it was this one."""
-        begins = self._flight is None or self._flight.done()
+        begins = not self._flying
         if begins:
             self._flight = asyncio.create_task(read(*arguments))
-            # Whoever waits for it may all have gone.
-            self._flight.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._flight.add_done_callback(self._landed)
         flight = self._flight
         assert flight is not None
         await asyncio.wait([flight])
@@ -141,12 +143,18 @@ class Following:
         flight.result()
         return begins
 
+    def _landed(self, flight: asyncio.Task[None]) -> None:
+        """Go on by itself where a read failed while something was held; whoever waited for it may have gone."""
+        if not flight.cancelled() and flight.exception() is not None and not self._tail.live:
+            self.catch_up()
+
     async def _open(self, after: Position | None, history: int) -> None:
         try:
             async with asyncio.timeout(self._timing.publish_seconds):
                 await self._subscribed()
         except TimeoutError:
             raise BrokerUnavailable(f"Redis did not confirm the subscription of {self._room!r} in time") from None
+        self._again = False
         # Of a state room nothing is here yet, whatever position a reader has.
         await self._refresh(None if self._retention.keys else after, history)
         self.opened = True

@@ -242,14 +242,14 @@ class RedisBroker:
         if (following := self._rooms.get(room)) is not None:
             following.confirmed(position, entry_id)
 
-    async def _doubted(self, room: str, retention: Retention) -> None:
+    async def _doubted(self, room: str, retention: Retention, patience_ended: bool) -> None:
         """Redis began anew: whoever knows a room's last entry vouches for it; else it is another log."""
         following = self._rooms.get(room)
         try:
             if following is not None and following.opened:
                 following.catch_up()
-            else:
-                await self._reading.settle_doubt(room, retention)
+            elif patience_ended:
+                await self._reading.end_doubt(room, retention)
         except BrokerUnavailable as error:
             logger.warning("room %r stays in doubt: %s", room, error)
 

@@ -191,9 +191,11 @@ class Following:
         tail, log = self._tail, self._tail.log
         patience_ends = self._loop.time() + self._timing.vouch_seconds
         while True:
-            epoch, (top, last_id) = log.epoch, tail.newest
-            snapshot = await self._reading.read(self._room, self._retention, known, history)
-            verdict = tail.judge(snapshot, top, last_id) if snapshot.epoch == epoch else None
+            epoch, newest = log.epoch, tail.newest
+            if known is not None and known.epoch != epoch:
+                newest = 0, ""
+            snapshot = await self._reading.read(self._room, self._retention, known, history, newest)
+            verdict = tail.judge(snapshot, *newest) if snapshot.epoch == epoch else None
             if verdict is not False and snapshot.whole:
                 break
             if verdict is True:

@@ -53,10 +53,10 @@ class Publishing:
         new_epoch: Callable[[], str],
         announce: str,
         confirmed: Callable[[str, Position, str], None],
-        doubted: Callable[[str, Retention], Awaitable[None]],
+        doubted: Callable[[str, Retention, bool], Awaitable[None]],
     ) -> None:
-        """``confirmed`` is told the room, the position and the entry's id of what was taken; ``doubted`` has somebody
-        vouch for a room's log, or gives it a new epoch.
+        """``confirmed`` is told the room, the position and the entry's id of what was taken; ``doubted`` is told
+        of a room that takes nothing until somebody vouches for its log, and whether there was time enough for that.
         """
         self._line = line
         self._keys = keys
@@ -136,6 +136,8 @@ class Publishing:
     async def _send(self, room: str, batch: list[_Waiting]) -> None:
         script, keys, arguments = self._message(room, batch)
         pause = self._timing.retry_seconds / 20
+        patience_ends: float | None = None
+        loop = asyncio.get_running_loop()
         while True:
             # What its publisher was told of as not taken, while there was no connection, must not be sent after all.
             await self._line.ready(keys[0])
@@ -147,7 +149,9 @@ class Publishing:
                 pass
             except Refusal as refusal:
                 if str(refusal).startswith("DOUBTFUL"):
-                    await self._doubted(room, batch[0].retention)
+                    patience_ends = patience_ends or loop.time() + self._timing.vouch_seconds
+                    await self._doubted(room, batch[0].retention, loop.time() >= patience_ends)
+                    pause = max(pause, self._timing.vouch_seconds / 4)
                 elif not is_passing(refusal):
                     _fail(batch, BrokerUnavailable(f"Redis refused a publication to {room!r}: {refusal}"))
                     return

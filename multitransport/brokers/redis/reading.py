@@ -38,36 +38,40 @@ class Reading:
         self.refused = 0
         """Entries that are not what this version writes. Readers are moved on over them."""
 
-    async def read(self, room: str, retention: Retention, known: Position | None, history: int = 0) -> Snapshot:
+    async def read(
+        self,
+        room: str,
+        retention: Retention,
+        known: Position | None,
+        history: int = 0,
+        newest: tuple[int, str] = (0, ""),
+    ) -> Snapshot:
         """Return what there is from the known position on, itself included, or the newest ``history`` entries.
 
         Everything, where the epoch is another than the known one; of a state room always, unless the position is its
-        last.
+        last. Where ``newest``, an offset of the known epoch and its id, is the room's last entry, the reader vouches
+        for the room.
         """
         epoch, offset = ("", "") if known is None else (known.epoch, str(known.offset))
         if retention.keys:
             keys = [self._keys.meta(room), self._keys.state(room), self._keys.deletions(room)]
             ttl = milliseconds(self._timing.state_seconds)
-            found = await self._run(READ_STATE, keys, self._new_epoch(), ttl, epoch, offset)
+            found = await self._run(READ_STATE, keys, self._new_epoch(), ttl, epoch, offset, *newest)
         else:
             keys = [self._keys.meta(room), self._keys.log(room)]
             ttl = milliseconds(retention.seconds + self._timing.idle_seconds)
-            found = await self._run(READ, keys, self._new_epoch(), ttl, epoch, offset, history)
+            found = await self._run(READ, keys, self._new_epoch(), ttl, epoch, offset, history, *newest)
         self.reads += 1
         try:
             return self._snapshot(retention, known, *found)
         except (TypeError, ValueError) as error:
             raise BrokerUnavailable(f"what Redis has of {room!r} is not ours: {error}") from None
 
-    async def settle_doubt(self, room: str, retention: Retention) -> None:
-        """Wait until another node has vouched for a room; give it a new epoch where none does."""
-        loop = asyncio.get_running_loop()
-        patience_ends = loop.time() + self._timing.vouch_seconds
-        while not (snapshot := await self.read(room, retention, None)).whole:
-            if loop.time() >= patience_ends:
-                await self.renew(room, snapshot.epoch)
-                return
-            await asyncio.sleep(self._timing.vouch_seconds / 10)
+    async def end_doubt(self, room: str, retention: Retention) -> None:
+        """Give a room a new epoch, unless somebody has vouched for its log."""
+        snapshot = await self.read(room, retention, None)
+        if not snapshot.whole:
+            await self.renew(room, snapshot.epoch)
 
     async def vouch(self, room: str, epoch: str) -> None:
         """Say that the room's log is whole though Redis began anew."""

@@ -1,6 +1,7 @@
 -- Read a log room, and give it an epoch where it has none.
 -- KEYS meta, log. ARGV: replication id, new epoch, milliseconds the meta is kept, known epoch or '', offset from which on
--- to read or '' (in another epoch all is read), how many of the newest to read otherwise.
+-- to read or '' (in another epoch all is read), how many of the newest to read otherwise, and the newest
+-- offset the node knows in the known epoch, with its id or ''.
 -- Returns epoch, last offset, id of the last entry, the time, 1 where the log is known to be whole, 0, and the entries.
 local LOG = KEYS[2]
 local found = redis.call('HMGET', META, 'e', 'o', 'i', 'r')
@@ -25,4 +26,5 @@ elseif ARGV[6] ~= '0' then
         entries[#entries + 1] = newest[n]
     end
 end
-return {epoch, text(top), found[3] or '', text(NOW), whole == REDIS and 1 or 0, 0, entries}
+local id = ARGV[4] == epoch and ARGV[8] or ''
+return {epoch, text(top), found[3] or '', text(NOW), is_whole(whole, top, found[3], ARGV[7], id), 0, entries}

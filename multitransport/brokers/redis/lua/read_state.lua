@@ -1,6 +1,6 @@
 -- Read a state room, and give it an epoch where it has none.
 -- KEYS meta, state, deletions. ARGV: replication id, new epoch, milliseconds all is kept, known epoch or '', known last
--- offset or ''; nothing is read where that is the last one.
+-- offset or ''; nothing is read where that is the last one; and the newest offset the node knows in that epoch, with its id or ''.
 -- Returns epoch, last offset, id of the last entry, the time, 1 where the room is known to be whole, up to which offset
 -- deletions are forgotten, and the values.
 local STATE = KEYS[2]
@@ -18,4 +18,5 @@ local values = {}
 if ARGV[4] ~= epoch or ARGV[5] ~= top then
     values = redis.call('HVALS', STATE)
 end
-return {epoch, top, id, text(NOW), whole == REDIS and 1 or 0, tonumber(base), values}
+local known = ARGV[4] == epoch and ARGV[7] or ''
+return {epoch, top, id, text(NOW), is_whole(whole, top, id, ARGV[6], known), tonumber(base), values}

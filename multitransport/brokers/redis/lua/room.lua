@@ -35,6 +35,15 @@ local function known(key, epoch)
     end
 end
 
+-- Whether the log is known to be whole; a node that knows its last entry, the one at 'offset' with 'id', vouches for it.
+local function is_whole(vouched, top, last, offset, id)
+    if vouched ~= REDIS and id ~= '' and id == last and tonumber(offset) == tonumber(top) then
+        redis.call('HSET', META, 'r', REDIS)
+        return 1
+    end
+    return vouched == REDIS and 1 or 0
+end
+
 local function announce(command, channel, room, epoch, offset, id, base, body)
     redis.call(command, channel,
         '1["pub",' .. room .. ',"' .. epoch .. '",' .. offset .. ',"' .. id .. '",' .. base .. ']\n' .. body)

@@ -67,18 +67,19 @@ class Line(Protocol):
 class Cursor:
     """A reader's place in one room's log."""
 
-    __slots__ = ("log", "offset", "reader", "ready")
+    __slots__ = ("epoch", "log", "offset", "reader", "ready")
 
     def __init__(self, reader: Line, log: Log, offset: int) -> None:
         self.reader = reader
         self.log = log
+        self.epoch = log.epoch
         self.offset = offset
         self.ready = False
 
     @property
     def behind(self) -> bool:
         """Whether there is anything to read."""
-        return self.offset < self.log.top
+        return self.offset < self.log.top or self.epoch != self.log.epoch
 
     @property
     def goes_on(self) -> bool:
@@ -95,6 +96,11 @@ class Cursor:
     def skip(self) -> Gap | None:
         """Move on to what the log still has, and say what was lost."""
         log = self.log
+        if self.epoch != log.epoch:
+            # Offsets mean something else than before: what was lost nobody can know.
+            self.epoch = log.epoch
+            self.offset = log.base
+            return Gap(log, log.base, None)
         if self.offset >= log.base:
             return None
         lost = log.base - self.offset

@@ -76,10 +76,36 @@ class Log:
         """
         if (known := self._known(draft)) is not None:
             return known
-        publication = self._publication(draft, self.top + 1, now)
-        self._add(publication)
+        publication = self.take(self.top + 1, draft, now)
+        self._note_id(publication)
         self.trim(now)
         return publication
+
+    def take(self, offset: int, draft: Draft, at: float) -> Publication:
+        """Add the publication that was given this offset, the next one, where the log itself is kept; drop nothing."""
+        publication = self._publication(draft, offset, at)
+        self._add(publication)
+        return publication
+
+    def prepend(self, draft: Draft, at: float) -> None:
+        """Add the publication right before the oldest kept."""
+        publication = self._publication(draft, self.base, at)
+        self.base -= 1
+        self.size += publication.size
+        self._publications[publication.offset] = publication
+
+    def restart(self, position: Position) -> None:
+        """Hold nothing, and go on after this position. In another epoch readers are told that they lost something."""
+        self.epoch, self.base = position
+        self.top = self.base
+        self.size = 0
+        self._publications.clear()
+        self._ids.clear()
+        self._slices.clear()
+
+    def get(self, offset: int) -> Publication | None:
+        """Return the publication with this offset if it is kept."""
+        return self._publications.get(offset)
 
     def trim(self, now: float) -> None:
         """Drop what the retention no longer keeps at this time."""
@@ -149,7 +175,6 @@ class Log:
         self.size += publication.size
         self.written += publication.size
         self._publications[publication.offset] = publication
-        self._note_id(publication)
         self._slices.clear()
 
     def _drop(self, publication: Publication) -> None:

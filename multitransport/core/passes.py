@@ -45,9 +45,10 @@ class StateCursor(Cursor):
     def skip(self) -> Gap | None:
         """Begin anew where a deletion may have been missed, and say so."""
         log = self.state
-        if log.base <= self.floor:
+        if self.epoch == log.epoch and log.base <= self.floor:
             return None
-        fresh = self.floor > self.offset and self.under_way is None
+        fresh = self.epoch == log.epoch and self.floor > self.offset and self.under_way is None
+        self.epoch = log.epoch
         self.floor = log.base
         if fresh:
             return None

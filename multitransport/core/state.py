@@ -55,6 +55,10 @@ class StateLog(Log):
         self._passes: dict[int, Pass] = {}
         self._too_much: dict[int, int] = {}
 
+    def __contains__(self, key: object) -> bool:
+        """Whether anything is known of the key, be it that it was deleted lately."""
+        return key in self._keys
+
     def append(self, draft: Draft, now: float) -> Publication:
         """Put a publication in the place of the one with its key, and return it.
 
@@ -66,22 +70,44 @@ class StateLog(Log):
             return known
         self.trim(now)
         publication = self._publication(draft, self.top + 1, now)
-        former = self._keys.get(draft.key)
         if not draft.deleted:
-            self._check_room(publication.size, former)
-        if former is not None:
-            self._drop(former)
-        self._add(publication)
-        if draft.deleted and former is None:
-            self._drop(publication)  # nobody has such a key: who is not told misses nothing
-            return publication
-        self._keys[draft.key] = publication
-        if draft.deleted:
-            self._deleted[publication.offset] = publication
-            self._deleted_bytes += publication.size
+            self._check_room(publication.size, self._keys.get(draft.key))
+        if draft.deleted and draft.key not in self:
+            self.skip_to(publication.offset)  # who is not told misses nothing
+        else:
+            self._put(publication, draft.key)
+        self._note_id(publication)
         while len(self._keys) > self.retention.keys or self.size > self.retention.bytes:
             self._forget(next(iter(self._deleted.values())))
         return publication
+
+    def take(self, offset: int, draft: Draft, at: float) -> Publication:
+        """Put the publication that was given this offset, above ``top``, in the place of the one with its key."""
+        assert draft.key is not None
+        publication = self._publication(draft, offset, at)
+        self._put(publication, draft.key)
+        return publication
+
+    def restart(self, position: Position) -> None:
+        """Hold nothing, and go on after this position; deletions up to it are forgotten."""
+        super().restart(position)
+        self._keys.clear()
+        self._deleted.clear()
+        self._deleted_bytes = 0
+        self._changed()
+
+    def forget_through(self, offset: int) -> None:
+        """Forget the deletions up to this offset."""
+        for publication in [each for each in self._deleted.values() if each.offset <= offset]:
+            self._forget(publication)
+        self.base = max(self.base, offset)
+
+    def skip_to(self, offset: int) -> None:
+        """Go on after this offset: what was published before it was replaced, or is a deletion that is forgotten."""
+        if offset > self.top:
+            self.top = offset
+            self._slices.clear()
+            self._changed()
 
     def trim(self, now: float) -> None:
         """Forget deletions that are older than the retention."""
@@ -101,6 +127,16 @@ class StateLog(Log):
             raise RoomFull(f"{self.room!r} holds {self.retention.keys} keys, as many as it may")
         if held + size > self.retention.bytes:
             raise RoomFull(f"{self.room!r} may hold {self.retention.bytes} bytes, and this would be more")
+
+    def _put(self, publication: Publication, key: str) -> None:
+        former = self._keys.get(key)
+        if former is not None:
+            self._drop(former)
+        self._add(publication)
+        self._keys[key] = publication
+        if publication.draft.deleted:
+            self._deleted[publication.offset] = publication
+            self._deleted_bytes += publication.size
 
     def _forget(self, deleted: Publication) -> None:
         assert deleted.draft.key is not None
@@ -190,6 +226,9 @@ class StateLog(Log):
 
     def _add(self, publication: Publication) -> None:
         super()._add(publication)
+        self._changed()
+
+    def _changed(self) -> None:
         self._passes.clear()
         self._too_much.clear()
 

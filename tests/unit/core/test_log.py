@@ -244,3 +244,55 @@ def test_an_empty_log_recovers_its_own_beginning() -> None:
     log = log_of(0)
     assert log.recover(Position("e1", 0)) == Recovery(0, True, None)
     assert log.newest(10) == Recovery(0, True, None)
+
+
+# The end of a log that is kept elsewhere
+
+
+def test_what_was_given_its_offset_elsewhere_is_taken_as_it_is() -> None:
+    log = log_of(2, Retention(count=2))
+    log.take(3, Draft("n", b"3"), 3.0)
+    assert (log.base, log.top, offsets(log)) == (0, 3, [1, 2, 3])
+    log.trim(3.0)
+    assert offsets(log) == [2, 3]
+
+
+def test_older_publications_are_put_before_the_others() -> None:
+    log = log_of(0)
+    log.restart(Position("e2", 2))
+    log.take(3, Draft("n", b"3", id="three"), 3.0)
+    seen = offsets(log)
+    log.prepend(Draft("n", b"2", id="two"), 2.0)
+    log.prepend(Draft("n", b"1"), 1.0)
+    assert (seen, log.base, offsets(log), offsets(log, 2)) == ([3], 0, [1, 2, 3], [3])
+    assert log.size == sum(len(publication.frame) for publication in log.slice(0, ENOUGH).publications)
+    log.trim(1000.0)
+    assert (log.base, log.size) == (3, 0)
+
+
+def test_a_log_begins_anew() -> None:
+    log = log_of(3)
+    log.append(Draft("n", b"4", id="four"), 4.0)
+    log.slice(0, ENOUGH)
+    written = log.written
+    log.restart(Position("e2", 1))
+    assert (log.base, log.top, len(log), log.size, log.position) == (1, 1, 0, 0, Position("e2", 1))
+    assert log.written == written
+    assert log.append(Draft("n", b"2", id="four"), 5.0).offset == 2
+    assert log.recover(Position("e1", 1)) == Recovery(1, False, None)
+
+
+def test_a_publication_is_found_by_its_offset() -> None:
+    log = log_of(3, Retention(count=2))
+    found = log.get(3)
+    assert found is not None
+    assert found.data == b"3"
+    assert (log.get(1), log.get(4)) == (None, None)
+
+
+def test_the_same_id_twice_in_a_log_that_is_kept_elsewhere_does_no_harm() -> None:
+    log = log_of(0, Retention(count=1))
+    for offset in (1, 2, 3):
+        log.take(offset, Draft("n", b"1", id="same"), 0.0)
+    log.trim(0.0)
+    assert offsets(log) == [3]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from multitransport.core.log import Log, Retention
 from multitransport.core.publication import Draft, Publication, Slice, publish_frame
 from multitransport.core.reader import Flash, Gap, Reader
+from multitransport.protocol.position import Position
 
 ENOUGH = 1 << 20
 
@@ -202,3 +203,45 @@ def test_every_publication_is_read_once_and_in_order_or_told_as_lost(steps: list
     while reader.ready:
         read(100)
     assert position == {room: log.top for room, log in logs.items()}
+
+
+# A log that begins anew
+
+
+def test_a_reader_is_told_of_another_epoch_even_where_nothing_was_published() -> None:
+    owner = Owner()
+    reader = Reader(owner)
+    log = log_of("a", 3)
+    cursor = reader.add(log, 3)
+    log.restart(Position("e2", 1))
+    assert cursor.behind
+    cursor.flush()
+    [gap] = reader.take(ENOUGH)
+    assert isinstance(gap, Gap)
+    assert (gap.position, gap.lost) == (Position("e2", 1), None)
+    assert reader.take(ENOUGH) == []
+    log.append(Draft("n", b"2"), 0.0)
+    cursor.flush()
+    assert told(reader.take(ENOUGH)) == [("a", 2)]
+
+
+def test_what_follows_in_another_epoch_is_read_after_the_gap() -> None:
+    reader = Reader(Owner())
+    log = log_of("a", 3)
+    cursor = reader.add(log, 1)
+    log.restart(Position("e2", 0))
+    log.append(Draft("n", b"1"), 0.0)
+    cursor.flush()
+    assert told(reader.take(ENOUGH)) == [("a", 0), ("a", 1)]
+
+
+def test_a_hole_that_nobody_can_fill_is_a_gap() -> None:
+    reader = Reader(Owner())
+    log = log_of("a", 3)
+    cursor = reader.add(log, 3)
+    log.restart(Position("e1", 10))
+    log.append(Draft("n", b"11"), 0.0)
+    cursor.flush()
+    gap, _ = items = reader.take(ENOUGH)
+    assert isinstance(gap, Gap)
+    assert (gap.lost, told(items)) == (7, [("a", -10), ("a", 11)])

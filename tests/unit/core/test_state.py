@@ -4,10 +4,11 @@ import pytest
 
 from multitransport.core.log import Log, Recovery, Retention
 from multitransport.core.publication import Draft
+from multitransport.core.reader import Gap, Reader
 from multitransport.core.state import StateLog, new_log
 from multitransport.errors import RoomFull
 from multitransport.protocol.position import Position
-from tests.unit.core.state_rooms import ENOUGH, log_of, put, told
+from tests.unit.core.state_rooms import ENOUGH, Owner, log_of, put, told
 
 
 def test_a_room_with_keys_is_a_state_room() -> None:
@@ -144,3 +145,70 @@ def test_a_deleted_key_may_come_back() -> None:
     put(log, "a", deleted=True)
     assert put(log, "a") == 3
     assert (log.base, [each.offset for each in log.values()]) == (0, [3])
+
+
+# A state room that is kept elsewhere
+
+
+def changed(log: StateLog, after: int) -> list[str | None]:
+    return [each.draft.key for each in log.slice(after, ENOUGH).publications]
+
+
+def test_values_are_taken_with_the_offsets_they_have_elsewhere() -> None:
+    log = log_of()
+    log.restart(Position("e2", 2))
+    log.take(1, Draft("v", b"1", key="a"), 1.0)
+    log.take(4, Draft("v", b"4", key="b"), 1.0)
+    log.take(5, Draft("v", b"null", key="c", deleted=True), 1.0)
+    log.skip_to(7)
+    assert (log.base, log.position) == (2, Position("e2", 7))
+    assert changed(log, 1) == ["b", "c"]
+    assert put(log, "a") == 8
+    assert changed(log, 0) == ["b", "c", "a"]
+    log.skip_to(3)
+    assert log.top == 8
+
+
+def test_no_bound_applies_to_what_was_taken_elsewhere() -> None:
+    log = log_of(retention=Retention(keys=1, bytes=1))
+    for offset, key in enumerate("ab", 1):
+        log.take(offset, Draft("v", b"1", key=key), 0.0)
+    assert len(log) == 2
+
+
+def test_deletions_are_forgotten_up_to_an_offset() -> None:
+    log = log_of("a", "b", "c")
+    for key in "ab":
+        put(log, key, deleted=True)
+    log.forget_through(4)
+    assert (log.base, changed(log, 0)) == (4, ["c", "b"])
+    log.forget_through(3)
+    assert log.base == 4
+
+
+def test_a_state_room_begins_anew_and_its_reader_with_it() -> None:
+    log = log_of("a", "b")
+    put(log, "b", deleted=True)
+    reader = Reader(Owner())
+    reader.add(log, 2)
+    log.restart(Position("e2", 0))
+    log.take(1, Draft("v", b"1", key="b"), 0.0)
+    for cursor in reader.cursors.values():
+        cursor.flush()
+    items = reader.take(ENOUGH)
+    assert isinstance(items[0], Gap)
+    assert (items[0].position, told(items[1:])) == (Position("e2", 0), [("b", 1, False)])
+    assert [each.offset for each in log.values()] == [1]
+
+
+def test_a_pass_under_way_ends_with_its_epoch() -> None:
+    log = log_of("a", "b", "c")
+    reader = Reader(Owner())
+    reader.add(log, 0)
+    assert told(reader.take(1)) == [("a", 1, False)]
+    log.restart(Position("e2", 0))
+    log.take(1, Draft("v", b"1", key="z"), 0.0)
+    items = reader.take(ENOUGH)
+    assert isinstance(items[0], Gap)
+    assert told(items[1:]) == [("z", 1, False)]
+    assert reader.take(ENOUGH) == []

@@ -1,0 +1,239 @@
+"""Publications on their way to Redis: one message a room at a time, all rooms of a turn in one write."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from multitransport.brokers.redis.announcements import encode_body
+from multitransport.brokers.redis.connection import ConnectionLost, Refusal
+from multitransport.brokers.redis.keys import Keys
+from multitransport.brokers.redis.line import Commands
+from multitransport.brokers.redis.scripts import PUBLISH, PUBLISH_STATE, Script
+from multitransport.brokers.redis.timing import Timing
+from multitransport.core.log import Retention
+from multitransport.core.publication import Draft
+from multitransport.errors import BrokerUnavailable, RoomFull
+from multitransport.protocol.position import Position
+
+__all__ = ["Publishing", "is_passing", "milliseconds"]
+
+_MOST_AT_ONCE = 64
+"""Publications of one message."""
+
+_PASSING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS", "MOVED", "ASK")
+"""What Redis says while it is not itself."""
+
+
+class _Waiting(msgspec.Struct):
+    draft: Draft
+    retention: Retention
+    body: bytes
+    taken: asyncio.Future[Position]
+    entry_id: str = ""
+
+
+class Publishing:
+    """Takes publications until Redis has them.
+
+    A message that was not answered is repeated as it was: its serial tells Redis, which keeps each publisher's last one
+    of a room, what it took already. Only when it is answered, or nobody waits for it, the room's next one goes out.
+    """
+
+    def __init__(
+        self,
+        line: Commands,
+        keys: Keys,
+        timing: Timing,
+        new_epoch: Callable[[], str],
+        announce: str,
+        confirmed: Callable[[str, Position, str], None],
+        doubted: Callable[[str, Retention, bool], Awaitable[None]],
+    ) -> None:
+        """``confirmed`` is told the room, the position and the entry's id of what was taken; ``doubted`` is told
+        of a room that takes nothing until somebody vouches for its log, and whether there was time enough for that.
+        """
+        self._line = line
+        self._keys = keys
+        self._timing = timing
+        self._new_epoch = new_epoch
+        self._announce = announce
+        self._confirmed = confirmed
+        self._doubted = doubted
+        self._publisher = secrets.token_urlsafe(9)
+        self._serial = 0
+        self._rooms: dict[str, deque[_Waiting]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._bytes = 0
+
+    async def publish(self, room: str, draft: Draft, retention: Retention) -> Position:
+        """Return the position of the publication. Raises BrokerUnavailable, RoomFull, ValueError without a key."""
+        if retention.keys and draft.key is None:
+            raise ValueError(f"{room!r} is a state room: a publication needs a key")
+        body = encode_body(draft)
+        if self._bytes + len(body) > self._timing.max_waiting_bytes:
+            raise BrokerUnavailable(f"{self._bytes} bytes wait for Redis already: {self._line.fault or 'it is slow'}")
+        waiting = _Waiting(draft, retention, body, asyncio.get_running_loop().create_future())
+        self._bytes += len(body)
+        try:
+            self._enqueue(room, waiting)
+            async with asyncio.timeout(self._timing.publish_seconds):
+                return await waiting.taken
+        except TimeoutError:
+            why = self._line.fault or "no answer"
+            seconds = f"{self._timing.publish_seconds:g} s"
+            raise BrokerUnavailable(
+                f"Redis did not confirm a publication to {room!r} within {seconds}: {why}"
+            ) from None
+        finally:
+            self._bytes -= len(body)
+
+    async def stop(self) -> None:
+        """Give up what is not in Redis."""
+        for queue in self._rooms.values():
+            for waiting in queue:
+                _fail([waiting], BrokerUnavailable("the broker was stopped"))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _enqueue(self, room: str, waiting: _Waiting) -> None:
+        queue = self._rooms.get(room)
+        if queue is None:
+            queue = self._rooms[room] = deque()
+            task = asyncio.create_task(self._drain(room, queue))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        queue.append(waiting)
+
+    async def _drain(self, room: str, queue: deque[_Waiting]) -> None:
+        try:
+            while queue:
+                batch = self._next(queue)
+                if batch:
+                    await self._send(room, batch)
+        finally:
+            del self._rooms[room]
+
+    def _next(self, queue: deque[_Waiting]) -> list[_Waiting]:
+        """Take what fits in one message, without what nobody waits for."""
+        batch: list[_Waiting] = []
+        size = 0
+        while queue and len(batch) < _MOST_AT_ONCE:
+            size += len(queue[0].body)
+            if batch and (size > self._timing.max_held_bytes or queue[0].retention != batch[0].retention):
+                break
+            waiting = queue.popleft()
+            if not waiting.taken.done():
+                batch.append(waiting)
+        return batch
+
+    async def _send(self, room: str, batch: list[_Waiting]) -> None:
+        script, keys, arguments = self._message(room, batch)
+        pause = self._timing.retry_seconds / 20
+        patience_ends: float | None = None
+        loop = asyncio.get_running_loop()
+        while True:
+            # What its publisher was told of as not taken, while there was no connection, must not be sent after all.
+            await self._line.ready(keys[0])
+            if all(waiting.taken.done() for waiting in batch):
+                return
+            try:
+                epoch, outcomes = _answer(await self._line.run_script(script, keys, *arguments), len(batch))
+            except ConnectionLost:
+                pass
+            except Refusal as refusal:
+                if str(refusal).startswith("DOUBTFUL"):
+                    patience_ends = patience_ends or loop.time() + self._timing.vouch_seconds
+                    await self._doubted(room, batch[0].retention, loop.time() >= patience_ends)
+                    pause = max(pause, self._timing.vouch_seconds / 4)
+                elif not is_passing(refusal):
+                    _fail(batch, BrokerUnavailable(f"Redis refused a publication to {room!r}: {refusal}"))
+                    return
+            except ValueError as error:
+                _fail(
+                    batch, BrokerUnavailable(f"Redis answered a publication to {room!r} with something else: {error}")
+                )
+                return
+            else:
+                self._settle(room, batch, epoch, outcomes)
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, self._timing.retry_seconds)
+
+    def _message(self, room: str, batch: list[_Waiting]) -> tuple[Script, list[bytes], list[str | int | bytes]]:
+        retention = batch[0].retention
+        state = retention.keys > 0
+        keep = self._timing.state_seconds if state else retention.seconds + self._timing.idle_seconds
+        keys = [self._keys.meta(room)]
+        keys += [self._keys.state(room), self._keys.deletions(room)] if state else [self._keys.log(room)]
+        entries: list[str | int | bytes] = []
+        for waiting in batch:
+            draft = waiting.draft
+            self._serial += 1
+            number = 0
+            if draft.id is not None:
+                keys.append(self._keys.once(room, draft.id))
+                number = len(keys)
+            waiting.entry_id = f"{self._publisher}.{self._serial}"
+            entries += (waiting.entry_id, number)
+            if state:
+                entries += (draft.key or "", int(draft.deleted))
+            entries.append(waiting.body)
+        arguments = [
+            self._new_epoch(),
+            self._announce,
+            self._keys.room_channel(room),
+            msgspec.json.encode(room),
+            self._publisher,
+            self._serial,
+            retention.keys if state else retention.count,
+            retention.bytes,
+            milliseconds(retention.seconds),
+            milliseconds(keep),
+            *entries,
+        ]
+        return PUBLISH_STATE if state else PUBLISH, keys, arguments
+
+    def _settle(self, room: str, batch: list[_Waiting], epoch: str, outcomes: list[str]) -> None:
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            if outcome.isdecimal() and waiting.draft.id is None:
+                self._confirmed(room, Position(epoch, int(outcome)), waiting.entry_id)
+            if waiting.taken.done():
+                continue
+            if outcome.isdecimal():
+                waiting.taken.set_result(Position(epoch, int(outcome)))
+            else:
+                bound = f"{waiting.retention.bytes} bytes" if outcome == "bytes" else f"{waiting.retention.keys} keys"
+                waiting.taken.set_exception(RoomFull(f"{room!r} holds {bound}, as much as it may"))
+
+
+def _answer(reply: Any, count: int) -> tuple[str, list[str]]:
+    """Return the epoch and what became of each publication. Raises ValueError."""
+    if not (isinstance(reply, list) and len(reply) == 2 and all(isinstance(each, bytes) for each in reply)):
+        raise ValueError(repr(reply)[:100])
+    outcomes = reply[1].decode().split(",")
+    if len(outcomes) != count:
+        raise ValueError(f"{len(outcomes)} outcomes of {count}")
+    return reply[0].decode(), outcomes
+
+
+def _fail(batch: list[_Waiting], error: BrokerUnavailable) -> None:
+    for waiting in batch:
+        if not waiting.taken.done():
+            waiting.taken.set_exception(error)
+
+
+def is_passing(refusal: Exception) -> bool:
+    """Whether what Redis refused is worth another attempt."""
+    return str(refusal).startswith(_PASSING)
+
+
+def milliseconds(seconds: float) -> int:
+    """Return a time to live."""
+    return max(1, round(seconds * 1000))

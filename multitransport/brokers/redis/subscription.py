@@ -1,0 +1,126 @@
+"""What this node hears from Redis: our own loop over one connection, which knows whether it hears at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from multitransport.brokers.redis.connection import Connection, Refusal
+from multitransport.brokers.redis.line import Line
+from multitransport.brokers.redis.server import Server
+from multitransport.brokers.redis.timing import Timing
+
+__all__ = ["Subscription"]
+
+_AT_ONCE = 500
+"""Channels of one command."""
+
+
+class Subscription:
+    """Follows channels. ``received`` gets each message; ``confirmed`` is called each time that a channel is subscribed:
+    what was said on it before then may be lost.
+
+    ``own`` is the node's own channel: it is subscribed first, and proves that the connection works.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        timing: Timing,
+        *,
+        own: bytes,
+        received: Callable[[bytes, bytes], None],
+        confirmed: Callable[[bytes], None],
+        sharded: Callable[[], None] | None = None,
+    ) -> None:
+        """Where ``sharded`` is given, the channels are a cluster's, and it is called when one is elsewhere."""
+        self._own = own
+        self._received = received
+        self._confirmed = confirmed
+        self._line = Line(server, timing, self._opened, _probe)
+        self._connection: Connection | None = None
+        self._wanted: dict[bytes, asyncio.Future[None]] = {}
+        self._proven = False
+        self._sharded = sharded
+        self._verb, self._message = ("SUBSCRIBE", b"message") if sharded is None else ("SSUBSCRIBE", b"smessage")
+        self._subscribed = self._verb.lower().encode()
+        self._adding: list[bytes] = []
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        await self._line.run()
+
+    @property
+    def fault(self) -> str | None:
+        """Why this node may not hear what is announced; None where it does."""
+        if self._line.fault is not None:
+            return self._line.fault
+        return None if self._proven else "the subscription is not confirmed yet"
+
+    @property
+    def connections(self) -> int:
+        """How many connections there have been."""
+        return self._line.connections
+
+    async def add(self, channel: bytes) -> None:
+        """Follow a channel; return when Redis has confirmed it."""
+        self.follow(channel)
+        await asyncio.shield(self._wanted[channel])
+
+    def follow(self, channel: bytes) -> None:
+        """Follow a channel."""
+        if channel not in self._wanted:
+            self._wanted[channel] = asyncio.get_running_loop().create_future()
+            if not self._adding:
+                asyncio.get_running_loop().call_soon(self._subscribe_added)
+            self._adding.append(channel)
+
+    def remove(self, channel: bytes) -> None:
+        """Follow a channel no more."""
+        if self._wanted.pop(channel, None) is not None and self._connection is not None:
+            self._subscribe_added()
+            self._connection.send("UNSUBSCRIBE" if self._sharded is None else "SUNSUBSCRIBE", channel)
+
+    def restart(self, reason: str) -> None:
+        """Begin anew on another connection."""
+        self._line.restart(reason)
+
+    def _opened(self, connection: Connection) -> None:
+        self._connection = connection
+        self._proven = False
+        connection.pushed = self._pushed
+        self._adding = []
+        connection.send("SUBSCRIBE", self._own)
+        self._subscribe(list(self._wanted))
+
+    def _subscribe_added(self) -> None:
+        adding, self._adding = self._adding, []
+        self._subscribe([channel for channel in adding if channel in self._wanted])
+
+    def _subscribe(self, channels: list[bytes]) -> None:
+        if self._connection is not None:
+            at_once = _AT_ONCE if self._sharded is None else 1  # a command may name one slot
+            for start in range(0, len(channels), at_once):
+                self._connection.send(self._verb, *channels[start : start + at_once])
+
+    def _pushed(self, message: Any) -> None:
+        if isinstance(message, Refusal) and self._sharded is not None:
+            self._sharded()
+        if not isinstance(message, list) or len(message) != 3:
+            return  # the answer to a probe
+        kind, channel, content = message
+        if kind in (b"message", self._message):
+            self._received(channel, content)
+        elif kind == b"sunsubscribe" and channel in self._wanted and self._sharded is not None:
+            self._sharded()
+        elif kind == b"subscribe" and channel == self._own:
+            self._proven = True
+        elif kind == self._subscribed and (wanted := self._wanted.get(channel)) is not None:
+            if not wanted.done():
+                wanted.set_result(None)
+            self._confirmed(channel)
+
+
+def _probe(connection: Connection) -> None:
+    connection.send("PING")

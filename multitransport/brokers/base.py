@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -16,7 +16,20 @@ from multitransport.errors import BrokerUnavailable
 from multitransport.protocol.binary import Frame
 from multitransport.protocol.position import Position
 
-__all__ = ["Broker", "Member", "Meta", "PresenceStore", "SessionStore", "StaleAttach", "TooManyRooms"]
+__all__ = [
+    "Attached",
+    "Backend",
+    "Broker",
+    "Bus",
+    "LastWord",
+    "Member",
+    "Meta",
+    "NodeUnreachable",
+    "PresenceStore",
+    "SessionStore",
+    "StaleAttach",
+    "TooManyRooms",
+]
 
 
 class TooManyRooms(BrokerUnavailable):
@@ -27,6 +40,17 @@ class StaleAttach(Exception):
     """A higher attach of this session is known, or the session is gone: the caller no longer speaks for it."""
 
 
+class NodeUnreachable(Exception):
+    """Another node did not answer: it is gone, frozen, or cut off."""
+
+
+class LastWord(NamedTuple):
+    """The close code and reason a session was ended with."""
+
+    code: int
+    reason: str
+
+
 class Broker(Protocol):
     """Rooms' logs, and their fan-out to nodes.
 
@@ -35,6 +59,11 @@ class Broker(Protocol):
       growth ``advanced`` is called with the room's name, in the node's event loop.
     - The epoch of a room changes if and only if offsets may mean something else than before.
     """
+
+    @property
+    def fault(self) -> str | None:
+        """Why publications are not taken or not heard of now; None where they are."""
+        ...
 
     async def start(self, advanced: Callable[[str], None], flashed: Callable[[str, Draft], None]) -> None:
         """Begin to serve a node; ``advanced(room)`` and ``flashed(room, volatile)`` must be cheap and not raise."""
@@ -76,40 +105,88 @@ class Broker(Protocol):
         ...
 
 
-class SessionStore(Protocol):
-    """Sessions' records. Each method is atomic; a session that is not there is told, never made anew."""
+class Attached(NamedTuple):
+    """A session this node speaks for from now on, and the other node that did until now, if one did."""
 
-    async def create(self, record: SessionRecord, expires_at: float) -> SessionRecord:
-        """Keep the record, until it expires or is attached, unless one with the same ``new`` and ``user_id`` exists.
+    record: SessionRecord
+    former: str | None
+
+
+class SessionStore(Protocol):
+    """Sessions' records. Each method is atomic; a session that is not there is told, never made anew.
+
+    At any time one node speaks for a session: the one that made, attached or adopted it last. The record that it was
+    given is then a mirror: it is changed in place, when the store has taken the change. Only that node claims; one that
+    spoke for the session before may still ``commit``, ``join``, ``leave`` and ``save`` while it is among the record's
+    ``busy``. A node whose lease another one has ended may do nothing more.
+
+    Methods on sessions of this node wait for a store that is away, as long as it takes: repeating them does no harm.
+    Raises BrokerUnavailable, by ``create``, ``find``, ``attach``, ``take``, ``of_user``, where it gives no answer in
+    time.
+    """
+
+    @property
+    def node(self) -> str:
+        """This node's id; it has another one after it lost its lease."""
+        ...
+
+    @property
+    def fault(self) -> str | None:
+        """Why this node may not speak for sessions now; None where it may."""
+        ...
+
+    async def start(self, lost: Callable[[], None]) -> None:
+        """Begin to serve a node. ``lost`` is called when its lease has been ended: no session is this node's any more,
+        and whatever is under way for one must be stopped at once.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Give up the lease: whoever adopts what this node has left need not wait for its end."""
+        ...
+
+    async def nodes(self) -> list[str]:
+        """Return the nodes that live, this one included."""
+        ...
+
+    async def create(self, record: SessionRecord, seconds: float) -> SessionRecord:
+        """Keep the record, until it is attached or that time is over, unless one with the same ``new`` and ``user_id``
+        exists.
 
         Return the one that is kept.
         """
         ...
 
     async def find(self, session_id: str) -> SessionRecord | None:
-        """Return the record."""
+        """Return the record, for reading only; that of an own session without asking further."""
         ...
 
-    async def count(self) -> int:
-        """Return how many records there are."""
+    async def of_user(self, user_id: str) -> list[str]:
+        """Return the ids of a user's sessions, whichever node speaks for them."""
         ...
 
-    async def attach(self, session_id: str, attach: int, secret_hash: bytes | None = None) -> None:
-        """Raise the session's attach, stop its expiry and, where a hash is given, change its secret.
+    async def attach(
+        self, session_id: str, attach: int, secret_hash: bytes | None = None, credential: bytes = b""
+    ) -> Attached:
+        """Raise the session's attach, have this node speak for it, stop its expiry, note the credential and, where a
+        hash is given, change its secret. Where frames are under way on the former node, that is ``busy`` from now on.
 
-        Raises StaleAttach, having changed nothing, where ``attach`` is not above the highest known.
+        Raises StaleAttach, having changed nothing, where ``attach`` is not above the highest known, or the session is
+        gone or ending.
         """
         ...
 
     async def claim(self, session_id: str, attach: int, seqs: list[int], window: int) -> int:
         """Claim the seqs of one message for this attach, all or none, as ``Inbox.claim`` does.
 
-        Raises StaleAttach where ``attach`` is not the highest known, BrokenSequence.
+        Raises StaleAttach where ``attach`` is not the highest known or the session is another node's, BrokenSequence.
         """
         ...
 
     async def commit(self, session_id: str, seq: int, outcome: Frame | None, max_bytes: int) -> None:
-        """Note a claimed seq as processed and keep its outcome, as ``Inbox.commit`` does."""
+        """Note a claimed seq as processed and keep its outcome, as ``Inbox.commit`` does, and with it what has changed
+        of the record's data. What is processed already stays as it is.
+        """
         ...
 
     async def acknowledge(self, session_id: str, through: int) -> None:
@@ -124,17 +201,92 @@ class SessionStore(Protocol):
         """Forget a room."""
         ...
 
-    async def detach(self, session_id: str, attach: int, expires_at: float) -> None:
-        """Let the session expire at this time, unless a higher attach is known."""
+    async def save(self, session_id: str) -> None:
+        """Keep what has changed of the record's ``data``, ``metas`` and ``credential`` since the store saw it last.
+
+        Raises TypeError for data that cannot be kept, naming it; the rest of it is kept.
+        """
         ...
 
-    async def expired(self, now: float) -> list[SessionRecord]:
-        """Remove and return the records whose time has run out."""
+    async def detach(self, session_id: str, attach: int, seconds: float) -> None:
+        """Let the session expire after this time, unless a higher attach is known or it is another node's."""
         ...
 
-    async def remove(self, session_id: str) -> SessionRecord | None:
-        """Remove and return a record."""
+    async def expired(self) -> list[str]:
+        """Return the sessions of this node whose time has run out, each once; ending them is the caller's."""
         ...
+
+    async def adopt(self, seconds: float) -> list[SessionRecord]:
+        """Speak from now on for some of the sessions that nodes without a lease have left: those that were attached
+        expire after this time. Return their records, none where there are no more.
+        """
+        ...
+
+    async def take(self, session_id: str, former: str, seconds: float) -> SessionRecord | None:
+        """Speak for a session whose node does not answer, as ``adopt`` does; None where it is no longer that node's."""
+        ...
+
+    async def settle(self, session_id: str) -> None:
+        """Bring the record of an own session to where the store has it after others were busy with it. Nodes without a
+        lease are busy no more.
+        """
+        ...
+
+    async def finish(self, session_id: str) -> str | None:
+        """This node is busy no more with a session that it spoke for before; return which one speaks for it now."""
+        ...
+
+    async def owner(self, session_id: str) -> str | None:
+        """Return the node that speaks for a session; None where the session is gone."""
+        ...
+
+    async def end(self, session_id: str) -> bool:
+        """Claim the end of a session of this node: it cannot be attached or found any more. False where it is another
+        node's, or ended. One that claimed it and died is followed by whoever adopts the session.
+        """
+        ...
+
+    async def remove(self, session_id: str, word: LastWord | None = None, seconds: float = 0.0) -> None:
+        """Forget a session whose end was claimed, the last step of it, and keep for that time what its client has to
+        hear of it.
+        """
+        ...
+
+    async def last_word(self, session_id: str) -> LastWord | None:
+        """Return what the client of a session that is gone has to hear; each time where it is final, else once."""
+        ...
+
+
+class Bus(Protocol):
+    """Messages between nodes: data of JSON, and bytes. A single process needs none."""
+
+    async def start(self, handle: Callable[[Any], Awaitable[Any]]) -> None:
+        """Begin to answer what other nodes ask or tell: what ``handle`` returns is the answer."""
+        ...
+
+    async def stop(self) -> None:
+        """End everything ``start`` began."""
+        ...
+
+    async def tell(self, node: str, message: Any) -> None:
+        """Send a message that needs no answer. What does not arrive is lost."""
+        ...
+
+    async def ask(self, node: str, message: Any, seconds: float) -> Any:
+        """Send a message and return the answer. Raises NodeUnreachable: at once where nobody listens, else when the
+        time is over.
+        """
+        ...
+
+
+class Backend(NamedTuple):
+    """Where a node keeps what it shares with others. They are started in the order broker, bus, store, and stopped in
+    the other.
+    """
+
+    broker: Broker
+    store: SessionStore
+    bus: Bus | None
 
 
 class Meta(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Any
 
 import msgspec
 
@@ -20,6 +21,8 @@ class State(enum.Enum):
     ATTACHED = "attached"
     DETACHED = "detached"
     """Without a transport; it ends when its time runs out."""
+    MOVED = "moved"
+    """Another node speaks for it; what was begun here goes on to its end."""
     ENDED = "ended"
 
 
@@ -32,6 +35,8 @@ class Event(enum.Enum):
     """The client says anything after the welcome."""
     DETACH = "detach"
     """Its transport is gone."""
+    MOVE = "move"
+    """Its client has come to another node."""
     END = "end"
     """Bye, its time ran out, or the application's will."""
 
@@ -42,18 +47,26 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.SIGN_OF_LIFE: State.ATTACHED,
         # Its time to confirm goes on: a lost first answer leaves no ghost.
         Event.DETACH: State.UNCONFIRMED,
+        Event.MOVE: State.MOVED,
         Event.END: State.ENDED,
     },
     State.ATTACHED: {
         Event.ATTACH: State.ATTACHED,
         Event.SIGN_OF_LIFE: State.ATTACHED,
         Event.DETACH: State.DETACHED,
+        Event.MOVE: State.MOVED,
         Event.END: State.ENDED,
     },
     State.DETACHED: {
         Event.ATTACH: State.ATTACHED,
         # A send that outlives its stream; the client is alive but still has no transport.
         Event.SIGN_OF_LIFE: State.DETACHED,
+        Event.MOVE: State.MOVED,
+        Event.END: State.ENDED,
+    },
+    State.MOVED: {
+        # Its client is back before what was begun here is over.
+        Event.ATTACH: State.ATTACHED,
         Event.END: State.ENDED,
     },
     State.ENDED: {},
@@ -81,3 +94,13 @@ class SessionRecord(msgspec.Struct):
     inbox: Inbox = msgspec.field(default_factory=Inbox)
     unasked: set[str] | None = None
     """Which of the rooms the server put it in, though its client did not ask."""
+    credential: bytes = b""
+    """A hash of the credentials that its connect check has seen last."""
+    data: dict[str, Any] | None = None
+    """What the application keeps with the session."""
+    metas: dict[str, Any] | None = None
+    """What it says of itself, by room with presence."""
+    node: str = ""
+    """The node that speaks for it."""
+    busy: set[str] | None = None
+    """Nodes that spoke for it before and still carry out frames of it."""

@@ -240,16 +240,15 @@ class SessionStore(Protocol):
         """Return the node that speaks for a session; None where the session is gone."""
         ...
 
-    async def end(self, session_id: str) -> bool:
-        """Claim the end of a session of this node: it cannot be attached or found any more. False where it is another
-        node's, or ended. One that claimed it and died is followed by whoever adopts the session.
+    async def end(self, session_id: str, word: LastWord | None = None, seconds: float = 0.0) -> bool:
+        """Claim the end of a session of this node: it cannot be attached or found any more; keep for that time what its
+        client has to hear of it. False where it is another node's, or ended. One that claimed it and died is followed
+        by whoever adopts the session.
         """
         ...
 
-    async def remove(self, session_id: str, word: LastWord | None = None, seconds: float = 0.0) -> None:
-        """Forget a session whose end was claimed, the last step of it, and keep for that time what its client has to
-        hear of it.
-        """
+    async def remove(self, session_id: str) -> None:
+        """Forget a session whose end was claimed, the last step of it."""
         ...
 
     async def last_word(self, session_id: str) -> LastWord | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from multitransport.brokers.base import Member, Meta, StaleAttach, TooManyRooms
+from multitransport.brokers.base import Attached, LastWord, Member, Meta, StaleAttach, TooManyRooms
 from multitransport.core.log import Log, Retention
 from multitransport.core.publication import Draft
 from multitransport.core.session import SessionRecord
 from multitransport.core.state import new_log
 from multitransport.protocol.binary import Frame
+from multitransport.protocol.codes import is_final
 from multitransport.protocol.position import Position
 
 __all__ = ["MemoryBroker", "MemoryPresenceStore", "MemorySessionStore"]
@@ -106,38 +107,62 @@ class MemoryBroker:
 
 
 class MemorySessionStore:
-    """A SessionStore of this process."""
+    """A SessionStore of this process, which is the only node."""
 
-    def __init__(self) -> None:
+    node = ""
+    fault = None
+
+    def __init__(self, *, clock: Callable[[], float], max_words: int = 100_000) -> None:
+        """Of the last words of sessions that are gone the latest ``max_words`` are kept."""
+        self._clock = clock
+        self._max_words = max_words
         self._records: dict[str, SessionRecord] = {}
         self._by_new: dict[tuple[str, str | None], str] = {}
+        self._by_user: dict[str, dict[str, None]] = {}
         self._expires_at: dict[str, float] = {}
+        self._words: dict[str, tuple[LastWord, float]] = {}
 
-    async def create(self, record: SessionRecord, expires_at: float) -> SessionRecord:
+    async def start(self, lost: Callable[[], None]) -> None:
+        """See SessionStore."""
+
+    async def stop(self) -> None:
+        """See SessionStore."""
+
+    async def nodes(self) -> list[str]:
+        """See SessionStore."""
+        return [self.node]
+
+    async def create(self, record: SessionRecord, seconds: float) -> SessionRecord:
         """See SessionStore."""
         session_id = self._by_new.setdefault((record.new, record.user_id), record.session_id)
         kept = self._records.setdefault(session_id, record)
         if kept is record:
-            self._expires_at[session_id] = expires_at
+            self._expires_at[session_id] = self._clock() + seconds
+            if record.user_id is not None:
+                self._by_user.setdefault(record.user_id, {})[session_id] = None
         return kept
 
     async def find(self, session_id: str) -> SessionRecord | None:
         """See SessionStore."""
         return self._records.get(session_id)
 
-    async def count(self) -> int:
+    async def of_user(self, user_id: str) -> list[str]:
         """See SessionStore."""
-        return len(self._records)
+        return list(self._by_user.get(user_id, ()))
 
-    async def attach(self, session_id: str, attach: int, secret_hash: bytes | None = None) -> None:
+    async def attach(
+        self, session_id: str, attach: int, secret_hash: bytes | None = None, credential: bytes = b""
+    ) -> Attached:
         """See SessionStore."""
         record = self._records.get(session_id)
         if record is None or attach <= record.attach:
             raise StaleAttach
         record.attach = attach
+        record.credential = credential
         if secret_hash is not None:
             record.secret_hash = secret_hash
         self._expires_at.pop(session_id, None)
+        return Attached(record, None)
 
     async def claim(self, session_id: str, attach: int, seqs: list[int], window: int) -> int:
         """See SessionStore."""
@@ -172,24 +197,81 @@ class MemorySessionStore:
             if record.unasked:
                 record.unasked.discard(room)
 
-    async def detach(self, session_id: str, attach: int, expires_at: float) -> None:
+    async def save(self, session_id: str) -> None:
+        """See SessionStore. Here any data can be kept."""
+
+    async def detach(self, session_id: str, attach: int, seconds: float) -> None:
         """See SessionStore."""
         record = self._records.get(session_id)
         if record is not None and record.attach == attach:
-            self._expires_at[session_id] = expires_at
+            self._expires_at[session_id] = self._clock() + seconds
 
-    async def expired(self, now: float) -> list[SessionRecord]:
+    async def expired(self) -> list[str]:
         """See SessionStore."""
+        now = self._clock()
+        self._forget_words(now)
         due = [session_id for session_id, expires_at in self._expires_at.items() if expires_at <= now]
-        return [record for session_id in due if (record := await self.remove(session_id)) is not None]
+        for session_id in due:
+            del self._expires_at[session_id]
+        return due
 
-    async def remove(self, session_id: str) -> SessionRecord | None:
+    async def adopt(self, seconds: float) -> list[SessionRecord]:
+        """See SessionStore. There is nobody to adopt from."""
+        return []
+
+    async def take(self, session_id: str, former: str, seconds: float) -> SessionRecord | None:
+        """See SessionStore. There is nobody to take from."""
+        return None
+
+    async def settle(self, session_id: str) -> None:
         """See SessionStore."""
+
+    async def finish(self, session_id: str) -> str | None:
+        """See SessionStore."""
+        return await self.owner(session_id)
+
+    async def owner(self, session_id: str) -> str | None:
+        """See SessionStore."""
+        return self.node if session_id in self._records else None
+
+    async def end(self, session_id: str) -> bool:
+        """See SessionStore. Nobody could follow an ender that dies: the record is forgotten at once."""
         record = self._records.pop(session_id, None)
+        if record is None:
+            return False
         self._expires_at.pop(session_id, None)
-        if record is not None:
-            self._by_new.pop((record.new, record.user_id), None)
-        return record
+        self._by_new.pop((record.new, record.user_id), None)
+        if record.user_id is not None:
+            own = self._by_user[record.user_id]
+            del own[session_id]
+            if not own:
+                del self._by_user[record.user_id]
+        return True
+
+    async def remove(self, session_id: str, word: LastWord | None = None, seconds: float = 0.0) -> None:
+        """See SessionStore."""
+        await self.end(session_id)
+        if word is not None:
+            self._words[session_id] = word, self._clock() + seconds
+            while len(self._words) > self._max_words:
+                del self._words[next(iter(self._words))]
+
+    async def last_word(self, session_id: str) -> LastWord | None:
+        """See SessionStore."""
+        word, until = self._words.get(session_id, (None, 0.0))
+        if word is None or until <= self._clock():
+            return None
+        if not is_final(word.code):
+            del self._words[session_id]
+        return word
+
+    def _forget_words(self, now: float) -> None:
+        """Forget what it is too late for to come back; where some are kept longer than later ones, by the bound."""
+        while self._words:
+            oldest = next(iter(self._words))
+            if self._words[oldest][1] > now:
+                break
+            del self._words[oldest]
 
 
 class MemoryPresenceStore:

@@ -24,7 +24,11 @@ class TestMemoryBroker(BrokerContract):
 class TestMemorySessionStore(SessionStoreContract):
     @asynccontextmanager
     async def open_store(self) -> AsyncIterator[SessionStore]:
-        yield MemorySessionStore()
+        self.clock = FakeClock()
+        yield MemorySessionStore(clock=self.clock)
+
+    async def pass_time(self, seconds: float) -> None:
+        self.clock.advance(seconds)
 
 
 class TestMemoryPresenceStore(PresenceStoreContract):

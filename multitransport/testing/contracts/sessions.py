@@ -10,86 +10,133 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 import pytest_asyncio
 
-from multitransport.brokers.base import SessionStore, StaleAttach
+from multitransport.brokers.base import LastWord, SessionStore, StaleAttach
 from multitransport.core.inbox import BrokenSequence
 from multitransport.core.session import SessionRecord
-from multitransport.protocol.binary import text
+from multitransport.protocol.binary import Blob, text
 from multitransport.protocol.position import Position
 
 __all__ = ["SessionStoreContract"]
 
-SOON = 2e9
-"""Later than any time of these tests: when a record expires that is never attached."""
+SOON = 0.15
+"""When something is over that these tests wait for."""
+LATER = 60.0
+"""When something is over that they do not wait for."""
 
 
 class SessionStoreContract(ABC):
-    """The contract of a SessionStore."""
+    """The contract of a SessionStore, as far as one node is concerned."""
 
     pytestmark = pytest.mark.asyncio
 
     @abstractmethod
     def open_store(self) -> AbstractAsyncContextManager[SessionStore]:
-        """Return a store without records, for the time of one test."""
+        """Return a store without records that was not started, for the time of one test."""
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let so much of the store's time pass, which is below a second."""
+        await asyncio.sleep(seconds)
 
     @pytest_asyncio.fixture
     async def store(self) -> AsyncIterator[SessionStore]:
-        """A store that keeps one record, that of session ``s1``."""
+        """A store that serves a node and keeps one record, that of session ``s1``."""
         async with self.open_store() as store:
-            await store.create(record("s1"), SOON)
+            await store.start(_not_lost)
+            await store.create(new("s1"), LATER)
             yield store
+            await store.stop()
+
+    # Nodes
+
+    async def test_its_node_lives_and_may_speak(self, store: SessionStore) -> None:
+        assert (await store.nodes(), store.fault) == ([store.node], None)
+
+    async def test_a_session_is_spoken_for_by_the_node_that_made_it(self, store: SessionStore) -> None:
+        assert await store.owner("s1") == store.node
+        assert (found := await store.find("s1"))
+        assert (found.node, found.busy) == (store.node, None)
+
+    async def test_of_nobody_else_there_is_anything_to_take(self, store: SessionStore) -> None:
+        assert (await store.adopt(LATER), await store.take("s1", "another", LATER)) == ([], None)
+        assert (await store.take("s2", store.node, LATER), await store.owner("s1")) == (None, store.node)
+
+    async def test_with_one_node_there_is_nothing_to_settle_or_to_finish(self, store: SessionStore) -> None:
+        record, former = await store.attach("s1", 1)
+        await store.join("s1", "a", Position("e", 1))
+        await store.settle("s1")
+        assert (former, await store.finish("s1"), await store.finish("s2")) == (None, store.node, None)
+        assert (record.attach, record.rooms, await store.find("s1")) == (1, {"a": Position("e", 1)}, record)
+
+    # Making
 
     async def test_a_record_is_found_as_it_was_made(self, store: SessionStore) -> None:
-        await store.create(record("s2", user_id="ann"), SOON)
-        assert await store.find("s2") == record("s2", user_id="ann")
-        assert await store.count() == 2
+        made = await store.create(new("s2", user_id="ann"), LATER)
+        assert made == await store.find("s2") == new("s2", user_id="ann", node=store.node)
 
     async def test_what_is_not_there_is_none(self, store: SessionStore) -> None:
-        assert await store.find("s2") is None
-        assert await store.remove("s2") is None
+        assert (await store.find("s2"), await store.owner("s2"), await store.last_word("s2")) == (None, None, None)
+        assert await store.end("s2") is False
 
     async def test_the_same_new_from_the_same_user_is_the_same_session(self, store: SessionStore) -> None:
-        kept = await store.create(SessionRecord("s2", "new of s1", b"other", None, 0), SOON)
-        assert kept == record("s1")
-        assert (await store.find("s2"), await store.count()) == (None, 1)
+        kept = await store.create(SessionRecord("s2", "new of s1", b"other", None, 0), LATER)
+        assert kept == new("s1", node=store.node)
+        assert await store.find("s2") is None
 
     async def test_the_same_new_from_another_user_is_another_session(self, store: SessionStore) -> None:
         for session_id, user_id in [("s2", "ann"), ("s3", "bob"), ("s4", "")]:
-            kept = await store.create(SessionRecord(session_id, "new of s1", b"", user_id, 0), SOON)
+            kept = await store.create(SessionRecord(session_id, "new of s1", b"", user_id, 0), LATER)
             assert kept.session_id == session_id
-        assert await store.count() == 4
 
     async def test_racing_hellos_make_one_session(self, store: SessionStore) -> None:
         racing = [SessionRecord(f"s{n}", "new", b"", None, 0) for n in range(10, 20)]
-        kept = await asyncio.gather(*(store.create(each, SOON) for each in racing))
+        kept = await asyncio.gather(*(store.create(each, LATER) for each in racing))
         assert len({each.session_id for each in kept}) == 1
 
-    async def test_a_record_that_is_never_attached_expires(self, store: SessionStore) -> None:
-        await store.create(SessionRecord("s5", "new of s5", b"", None, 0), 50.0)
-        assert await store.expired(49.0) == []
-        assert [each.session_id for each in await store.expired(50.0)] == ["s5"]
+    async def test_the_sessions_of_a_user_are_found(self, store: SessionStore) -> None:
+        for session_id, user_id in [("s2", "ann"), ("s3", "bob"), ("s4", "ann"), ("s5", "")]:
+            await store.create(new(session_id, user_id), LATER)
+        await store.attach("s4", 1)
+        found = [sorted(await store.of_user(user_id)) for user_id in ("ann", "bob", "", "carl")]
+        assert found == [["s2", "s4"], ["s3"], ["s5"], []]
+        await store.end("s2")
+        await store.end("s3")
+        assert [await store.of_user("ann"), await store.of_user("bob")] == [["s4"], []]
+
+    # Attaching
 
     async def test_an_attach_is_raised(self, store: SessionStore) -> None:
-        await store.attach("s1", 3)
+        await store.attach("s1", 3, credential=b"first")
         assert (found := await store.find("s1"))
-        assert (found.attach, found.secret_hash) == (3, b"secret")
-        await store.attach("s1", 4, b"changed")
+        assert (found.attach, found.secret_hash, found.credential) == (3, b"secret", b"first")
+        await store.attach("s1", 4, b"changed", b"second")
         assert (found := await store.find("s1"))
-        assert (found.attach, found.secret_hash) == (4, b"changed")
+        assert (found.attach, found.secret_hash, found.credential) == (4, b"changed", b"second")
+
+    async def test_the_record_given_to_who_attaches_is_kept_up_to_date(self, store: SessionStore) -> None:
+        record, _ = await store.attach("s1", 1)
+        await store.claim("s1", 1, [1], 4)
+        await store.commit("s1", 1, b"one", 100)
+        await store.join("s1", "a", Position("e", 5))
+        await store.attach("s1", 2)
+        assert (record.attach, record.inbox.outcomes, record.rooms) == (2, {1: b"one"}, {"a": Position("e", 5)})
+        assert await store.find("s1") == record
 
     @pytest.mark.parametrize("attach", [1, 2, 3])
     async def test_an_attach_that_is_not_above_changes_nothing(self, store: SessionStore, attach: int) -> None:
-        await store.attach("s1", 3)
-        await store.detach("s1", 3, 50.0)
+        await store.attach("s1", 3, credential=b"first")
+        await store.detach("s1", 3, SOON)
         with pytest.raises(StaleAttach):
-            await store.attach("s1", attach, b"changed")
+            await store.attach("s1", attach, b"changed", b"second")
         assert (found := await store.find("s1"))
-        assert (found.attach, found.secret_hash) == (3, b"secret")
-        assert [each.session_id for each in await store.expired(50.0)] == ["s1"]
+        assert (found.attach, found.secret_hash, found.credential) == (3, b"secret", b"first")
+        await self.pass_time(SOON)
+        assert await store.expired() == ["s1"]
 
     async def test_of_racing_attaches_one_wins(self, store: SessionStore) -> None:
         results = await asyncio.gather(*(store.attach("s1", 1) for _ in range(10)), return_exceptions=True)
-        assert results.count(None) == 1
         assert sum(isinstance(result, StaleAttach) for result in results) == 9
+
+    # Frames
 
     async def test_seqs_are_claimed_for_the_highest_attach(self, store: SessionStore) -> None:
         await store.attach("s1", 2)
@@ -114,6 +161,11 @@ class SessionStoreContract(ABC):
         before = await asyncio.gather(*(store.claim("s1", 1, [1], 4) for _ in range(10)))
         assert sorted(before) == [0] + [1] * 9
 
+    async def test_claims_that_do_not_wait_for_each_other_are_taken_in_order(self, store: SessionStore) -> None:
+        await store.attach("s1", 1)
+        before = await asyncio.gather(*(store.claim("s1", 1, [n], 8) for n in range(1, 9)))
+        assert before == [0, 1, 2, 3, 4, 5, 6, 7]
+
     async def test_outcomes_are_kept_until_they_are_acknowledged(self, store: SessionStore) -> None:
         await store.attach("s1", 1)
         await store.claim("s1", 1, [1, 2, 3, 4], 4)
@@ -126,6 +178,26 @@ class SessionStoreContract(ABC):
         assert (found := await store.find("s1"))
         assert (found.inbox.processed, found.inbox.acked, sorted(found.inbox.outcomes)) == (4, 1, [4])
         assert text(found.inbox.to_repeat()[3]).startswith(b'["error",3,"outcome_unknown"')
+
+    async def test_what_is_processed_already_stays_as_it_is(self, store: SessionStore) -> None:
+        await store.attach("s1", 1)
+        await store.claim("s1", 1, [1], 4)
+        await store.commit("s1", 1, Blob(b"frame", b"\x00message"), 100)
+        await store.commit("s1", 1, None, 100)
+        assert (found := await store.find("s1"))
+        assert (found.inbox.processed, found.inbox.outcomes) == (1, {1: Blob(b"frame", b"\x00message")})
+
+    async def test_what_an_application_keeps_with_a_session_is_found(self, store: SessionStore) -> None:
+        record, _ = await store.attach("s1", 1, credential=b"first")
+        record.data, record.metas, record.credential = {"cart": [1], "name": "größe"}, {"a": {"x": 1}}, b"second"
+        await store.save("s1")
+        record.data["cart"].append(2)
+        del record.data["name"]
+        await store.save("s1")
+        assert (found := await store.find("s1"))
+        assert (found.data, found.metas, found.credential) == ({"cart": [1, 2]}, {"a": {"x": 1}}, b"second")
+
+    # Rooms
 
     async def test_rooms_are_kept_with_where_they_were_joined(self, store: SessionStore) -> None:
         await store.join("s1", "a", Position("e", 5))
@@ -154,40 +226,100 @@ class SessionStoreContract(ABC):
         await store.acknowledge("s2", 1)
         await store.join("s2", "a", Position("e", 1))
         await store.leave("s2", "a")
+        await store.save("s2")
+        await store.settle("s2")
         await store.detach("s2", 1, 0.0)
-        assert (await store.find("s2"), await store.count(), await store.expired(1.9e9)) == (None, 1, [])
+        await store.remove("s2")
+        assert (await store.find("s2"), await store.expired()) == (None, [])
 
-    async def test_a_detached_session_expires_at_its_time(self, store: SessionStore) -> None:
+    # Ends
+
+    async def test_a_record_that_is_never_attached_expires(self, store: SessionStore) -> None:
+        await store.create(new("s5"), SOON)
+        assert await store.expired() == []
+        await self.pass_time(SOON)
+        assert await store.expired() == ["s5"]
+
+    async def test_a_detached_session_expires_at_its_time_and_is_told_once(self, store: SessionStore) -> None:
         await store.attach("s1", 1)
-        await store.detach("s1", 1, 50.0)
-        assert await store.expired(49.9) == []
-        assert [each.session_id for each in await store.expired(50.0)] == ["s1"]
-        assert (await store.expired(60.0), await store.find("s1"), await store.count()) == ([], None, 0)
+        await store.detach("s1", 1, SOON)
+        assert await store.expired() == []
+        await self.pass_time(SOON)
+        assert (await store.expired(), await store.expired()) == (["s1"], [])
+        assert await store.find("s1") is not None
 
     async def test_an_attached_session_does_not_expire(self, store: SessionStore) -> None:
         await store.attach("s1", 1)
-        await store.detach("s1", 1, 50.0)
+        await store.detach("s1", 1, SOON)
         await store.attach("s1", 2)
-        assert await store.expired(1.9e9) == []
+        await self.pass_time(SOON)
+        assert await store.expired() == []
+
+    async def test_one_that_is_attached_at_the_last_moment_expires_another_time(self, store: SessionStore) -> None:
+        await store.attach("s1", 1)
+        await store.detach("s1", 1, 0.0)
+        await self.pass_time(SOON)
+        assert await store.expired() == ["s1"]
+        await store.attach("s1", 2)
+        assert await store.expired() == []
+        await store.detach("s1", 2, 0.0)
+        await self.pass_time(SOON)
+        assert await store.expired() == ["s1"]
 
     async def test_an_older_transport_detaches_nothing(self, store: SessionStore) -> None:
         await store.attach("s1", 2)
-        await store.detach("s1", 1, 50.0)
-        assert await store.expired(1.9e9) == []
+        await store.detach("s1", 1, 0.0)
+        await self.pass_time(SOON)
+        assert await store.expired() == []
 
-    @pytest.mark.parametrize("how", ["removed", "expired"])
+    async def test_an_end_is_claimed_once(self, store: SessionStore) -> None:
+        await store.attach("s1", 1)
+        assert sorted(await asyncio.gather(*(store.end("s1") for _ in range(5)))) == [False] * 4 + [True]
+        assert (await store.find("s1"), await store.owner("s1")) == (None, None)
+        with pytest.raises(StaleAttach):
+            await store.attach("s1", 2)
+        with pytest.raises(StaleAttach):
+            await store.claim("s1", 1, [1], 4)
+
+    async def test_a_session_that_ended_does_not_expire(self, store: SessionStore) -> None:
+        await store.attach("s1", 1)
+        await store.detach("s1", 1, 0.0)
+        await store.end("s1")
+        await self.pass_time(SOON)
+        assert await store.expired() == []
+
+    @pytest.mark.parametrize("how", ["ended", "removed"])
     async def test_a_session_that_is_gone_can_be_made_anew(self, store: SessionStore, how: str) -> None:
         await store.attach("s1", 1)
-        await store.detach("s1", 1, 50.0)
-        gone = await store.remove("s1") if how == "removed" else (await store.expired(50.0))[0]
-        assert gone is not None
-        assert (gone.session_id, gone.attach) == ("s1", 1)
-        assert await store.count() == 0
-        made = await store.create(SessionRecord("s2", "new of s1", b"", None, 0), SOON)
-        assert (made.session_id, made.attach) == ("s2", 0)
-        assert await store.expired(1.9e9) == []
+        await store.end("s1")
+        if how == "removed":
+            await store.remove("s1")
+        made = await store.create(SessionRecord("s2", "new of s1", b"", None, 0), LATER)
+        assert (made.session_id, made.attach, await store.expired()) == ("s2", 0, [])
+
+    # Last words
+
+    async def test_a_last_word_is_told_once_and_a_final_one_each_time(self, store: SessionStore) -> None:
+        for session_id, word in [("s1", LastWord(4000, "later")), ("s2", LastWord(4500, "größe")), ("s3", None)]:
+            await store.create(new(session_id), LATER)
+            await store.end(session_id)
+            await store.remove(session_id, word, LATER)
+        told = [[await store.last_word(session_id) for session_id in ("s1", "s2", "s3")] for _ in range(2)]
+        final = LastWord(4500, "größe")
+        assert told == [[LastWord(4000, "later"), final, None], [None, final, None]]
+
+    async def test_a_last_word_is_kept_for_its_time(self, store: SessionStore) -> None:
+        await store.end("s1")
+        await store.remove("s1", LastWord(4500, "never"), SOON)
+        assert await store.last_word("s1") == LastWord(4500, "never")
+        await self.pass_time(SOON)
+        assert await store.last_word("s1") is None
 
 
-def record(session_id: str, user_id: str | None = None) -> SessionRecord:
+def new(session_id: str, user_id: str | None = None, node: str = "") -> SessionRecord:
     """Return a new session's record."""
-    return SessionRecord(session_id, f"new of {session_id}", b"secret", user_id, 0)
+    return SessionRecord(session_id, f"new of {session_id}", b"secret", user_id, 0, node=node)
+
+
+def _not_lost() -> None:
+    raise AssertionError("the lease was lost")

@@ -173,7 +173,8 @@ class MemorySessionStore:
 
     async def commit(self, session_id: str, seq: int, outcome: Frame | None, max_bytes: int) -> None:
         """See SessionStore."""
-        if (record := self._records.get(session_id)) is not None:
+        record = self._records.get(session_id)
+        if record is not None and seq > record.inbox.processed and seq not in (record.inbox.early or ()):
             record.inbox.commit(seq, outcome, max_bytes)
 
     async def acknowledge(self, session_id: str, through: int) -> None:

@@ -181,11 +181,12 @@ class SessionStoreContract(ABC):
 
     async def test_what_is_processed_already_stays_as_it_is(self, store: SessionStore) -> None:
         await store.attach("s1", 1)
-        await store.claim("s1", 1, [1], 4)
-        await store.commit("s1", 1, Blob(b"frame", b"\x00message"), 100)
-        await store.commit("s1", 1, None, 100)
+        await store.claim("s1", 1, [1, 2, 3], 4)
+        for seq, outcome in [(1, Blob(b"frame", b"\x00message")), (3, b"three"), (1, b"other"), (3, None), (3, b"x")]:
+            await store.commit("s1", seq, outcome, 100)
         assert (found := await store.find("s1"))
-        assert (found.inbox.processed, found.inbox.outcomes) == (1, {1: Blob(b"frame", b"\x00message")})
+        assert (found.inbox.processed, found.inbox.early) == (1, {3})
+        assert found.inbox.outcomes == {1: Blob(b"frame", b"\x00message"), 3: b"three"}
 
     async def test_what_an_application_keeps_with_a_session_is_found(self, store: SessionStore) -> None:
         record, _ = await store.attach("s1", 1, credential=b"first")

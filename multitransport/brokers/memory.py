@@ -26,6 +26,8 @@ def _ignore(*_: object) -> None:
 class MemoryBroker:
     """A Broker whose logs are dicts of this process; the log it keeps is the one readers read."""
 
+    fault = None
+
     def __init__(
         self, *, clock: Callable[[], float], new_epoch: Callable[[], str], max_rooms: int, idle_seconds: float
     ) -> None:
@@ -235,7 +237,7 @@ class MemorySessionStore:
         """See SessionStore."""
         return self.node if session_id in self._records else None
 
-    async def end(self, session_id: str) -> bool:
+    async def end(self, session_id: str, word: LastWord | None = None, seconds: float = 0.0) -> bool:
         """See SessionStore. Nobody could follow an ender that dies: the record is forgotten at once."""
         record = self._records.pop(session_id, None)
         if record is None:
@@ -247,15 +249,14 @@ class MemorySessionStore:
             del own[session_id]
             if not own:
                 del self._by_user[record.user_id]
-        return True
-
-    async def remove(self, session_id: str, word: LastWord | None = None, seconds: float = 0.0) -> None:
-        """See SessionStore."""
-        await self.end(session_id)
         if word is not None:
             self._words[session_id] = word, self._clock() + seconds
             while len(self._words) > self._max_words:
                 del self._words[next(iter(self._words))]
+        return True
+
+    async def remove(self, session_id: str) -> None:
+        """See SessionStore."""
 
     async def last_word(self, session_id: str) -> LastWord | None:
         """See SessionStore."""

@@ -182,7 +182,8 @@ class SessionStoreContract(ABC):
     async def test_what_is_processed_already_stays_as_it_is(self, store: SessionStore) -> None:
         await store.attach("s1", 1)
         await store.claim("s1", 1, [1, 2, 3], 4)
-        for seq, outcome in [(1, Blob(b"frame", b"\x00message")), (3, b"three"), (1, b"other"), (3, None), (3, b"x")]:
+        await store.commit("s1", 1, Blob(b"frame", b"\x00message"), 100)
+        for seq, outcome in [(3, b"three"), (1, b"other"), (3, None), (3, b"other")]:
             await store.commit("s1", seq, outcome, 100)
         assert (found := await store.find("s1"))
         assert (found.inbox.processed, found.inbox.early) == (1, {3})
@@ -303,15 +304,15 @@ class SessionStoreContract(ABC):
     async def test_a_last_word_is_told_once_and_a_final_one_each_time(self, store: SessionStore) -> None:
         for session_id, word in [("s1", LastWord(4000, "later")), ("s2", LastWord(4500, "größe")), ("s3", None)]:
             await store.create(new(session_id), LATER)
-            await store.end(session_id)
-            await store.remove(session_id, word, LATER)
+            await store.end(session_id, word, LATER)
+            await store.remove(session_id)
         told = [[await store.last_word(session_id) for session_id in ("s1", "s2", "s3")] for _ in range(2)]
         final = LastWord(4500, "größe")
         assert told == [[LastWord(4000, "later"), final, None], [None, final, None]]
 
     async def test_a_last_word_is_kept_for_its_time(self, store: SessionStore) -> None:
-        await store.end("s1")
-        await store.remove("s1", LastWord(4500, "never"), SOON)
+        await store.end("s1", LastWord(4500, "never"), SOON)
+        assert await store.end("s1", LastWord(4000, "other"), LATER) is False
         assert await store.last_word("s1") == LastWord(4500, "never")
         await self.pass_time(SOON)
         assert await store.last_word("s1") is None

@@ -8,8 +8,8 @@ import pytest
 from multitransport.brokers.base import LastWord, Meta, TooManyRooms
 from multitransport.brokers.memory import MemoryBroker, MemoryPresenceStore, MemorySessionStore
 from multitransport.core.log import Retention
-from multitransport.core.session import SessionRecord
 from multitransport.core.publication import Draft
+from multitransport.core.session import SessionRecord
 from multitransport.errors import BrokerUnavailable
 from multitransport.testing.clock import FakeClock
 
@@ -177,7 +177,8 @@ async def test_who_has_left_costs_nothing() -> None:
 async def test_of_last_words_the_latest_are_kept() -> None:
     store = MemorySessionStore(clock=FakeClock(), max_words=3)
     for n in range(5):
-        await store.remove(str(n), LastWord(4500, "never"), 60.0)
+        await store.create(SessionRecord(str(n), str(n), b"", None, 0), 60.0)
+        await store.end(str(n), LastWord(4500, "never"), 60.0)
     assert [n for n in range(5) if await store.last_word(str(n))] == [2, 3, 4]
 
 
@@ -186,8 +187,7 @@ async def test_of_sessions_that_are_gone_nothing_stays() -> None:
     store = MemorySessionStore(clock=clock)
     for n in range(100):
         await store.create(SessionRecord(f"s{n}", f"new {n}", b"", f"user {n % 10}", 0), 60.0)
-        await store.end(f"s{n}")
-        await store.remove(f"s{n}", LastWord(4500, "never"), float(n))
+        await store.end(f"s{n}", LastWord(4500, "never"), float(n))
     clock.advance(100.0)
     await store.expired()
     kept = (store._records, store._by_new, store._by_user, store._expires_at, store._words)

@@ -12,16 +12,12 @@ from typing import Any
 from multitransport.brokers.base import TooManyRooms
 from multitransport.brokers.redis.announcements import (
     BadAnnouncement,
-    Flashed,
     Published,
     Renewed,
-    announcement,
     decode,
     decode_body,
-    encode_body,
 )
 from multitransport.brokers.redis.cluster import ClusterLine, ClusterSubscription, Topology
-from multitransport.brokers.redis.connection import ConnectionLost, Refusal
 from multitransport.brokers.redis.following import Following
 from multitransport.brokers.redis.keys import Keys
 from multitransport.brokers.redis.line import Commands, Line, tell_of_failure
@@ -76,7 +72,6 @@ class RedisBroker:
         self._rooms: dict[str, Following] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._refused = 0
-        self._flashing = 0
         self._started = False
 
     async def start(self, advanced: Callable[[str], None], flashed: Callable[[str, Draft], None]) -> None:
@@ -137,20 +132,7 @@ class RedisBroker:
 
     async def flash(self, room: str, draft: Draft) -> None:
         """See Broker."""
-        if self._line.fault is not None and self._line.connections:
-            raise BrokerUnavailable(f"Redis did not take a volatile publication: {self._line.fault}")
-        message = announcement(Flashed(room), encode_body(draft))
-        if self._flashing + len(message) > self._timing.max_waiting_bytes:
-            raise BrokerUnavailable(f"{self._flashing} bytes of volatile publications wait for Redis already")
-        self._flashing += len(message)
-        try:
-            async with asyncio.timeout(self._timing.publish_seconds):
-                channel = self._keys.room_channel(room)
-                await self._line.call(channel, self._announce, channel, message)
-        except (TimeoutError, ConnectionLost, Refusal) as error:
-            raise BrokerUnavailable(f"Redis did not take a volatile publication: {str(error) or self.fault}") from None
-        finally:
-            self._flashing -= len(message)
+        await self._publishing.flash(room, draft)
 
     async def subscribe(self, room: str, retention: Retention, after: Position | None = None, history: int = 0) -> Log:
         """See Broker. Answered without Redis where the room is followed and its tail reaches back far enough."""

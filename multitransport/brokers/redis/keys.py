@@ -46,6 +46,10 @@ class Keys:
         digest = blake2b(publication_id.encode("utf-8", "surrogatepass"), digest_size=15).digest()
         return self._of("once", room) + b":" + urlsafe_b64encode(digest)
 
+    def declared(self) -> bytes:
+        """A hash: what the applications declare of rooms."""
+        return self._of("declared", "rooms")
+
     def room_channel(self, room: str) -> bytes:
         """Where a room is announced."""
         return f"{self._announced}:room:{{.{room}}}".encode()

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from multitransport.brokers.redis.announcements import encode_body
+from multitransport.brokers.redis.announcements import Flashed, announcement, encode_body
 from multitransport.brokers.redis.connection import ConnectionLost, Refusal
 from multitransport.brokers.redis.keys import Keys
 from multitransport.brokers.redis.line import Commands
@@ -70,6 +70,7 @@ class Publishing:
         self._rooms: dict[str, deque[_Waiting]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._bytes = 0
+        self._flashing = 0
 
     async def publish(self, room: str, draft: Draft, retention: Retention) -> Position:
         """Return the position of the publication. Raises BrokerUnavailable, RoomFull, ValueError without a key."""
@@ -92,6 +93,24 @@ class Publishing:
             ) from None
         finally:
             self._bytes -= len(body)
+
+    async def flash(self, room: str, draft: Draft) -> None:
+        """Announce what no log keeps. Raises BrokerUnavailable."""
+        if self._line.fault is not None and self._line.connections:
+            raise BrokerUnavailable(f"Redis did not take a volatile publication: {self._line.fault}")
+        message = announcement(Flashed(room), encode_body(draft))
+        if self._flashing + len(message) > self._timing.max_waiting_bytes:
+            raise BrokerUnavailable(f"{self._flashing} bytes of volatile publications wait for Redis already")
+        self._flashing += len(message)
+        try:
+            async with asyncio.timeout(self._timing.publish_seconds):
+                channel = self._keys.room_channel(room)
+                await self._line.call(channel, self._announce, channel, message)
+        except (TimeoutError, ConnectionLost, Refusal) as error:
+            why = str(error) or self._line.fault
+            raise BrokerUnavailable(f"Redis did not take a volatile publication: {why}") from None
+        finally:
+            self._flashing -= len(message)
 
     async def stop(self) -> None:
         """Give up what is not in Redis."""

@@ -22,6 +22,7 @@ __all__ = [
     "decode",
     "decode_body",
     "encode_body",
+    "is_announcement",
 ]
 
 _VERSION = b"1"
@@ -124,9 +125,14 @@ def announcement(announced: Announced, body: bytes = b"") -> bytes:
     return b"%b%b\n%b" % (_VERSION, msgspec.json.encode(announced), body)
 
 
+def is_announcement(message: bytes) -> bool:
+    """Tell whether it begins as one of this version."""
+    return message[:1] == _VERSION
+
+
 def decode(message: Any) -> tuple[Announced, bytes]:
     """Decode an announcement's head, and return it with its body. Raises BadAnnouncement."""
-    if not isinstance(message, bytes) or message[:1] != _VERSION:
+    if not isinstance(message, bytes) or not is_announcement(message):
         raise BadAnnouncement(f"it is not of version {_VERSION.decode()}")
     head, _, body = message[1:].partition(b"\n")
     try:

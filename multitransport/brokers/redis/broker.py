@@ -16,6 +16,7 @@ from multitransport.brokers.redis.announcements import (
     Renewed,
     decode,
     decode_body,
+    is_announcement,
 )
 from multitransport.brokers.redis.cluster import ClusterLine, ClusterSubscription, Topology
 from multitransport.brokers.redis.following import Following
@@ -48,7 +49,8 @@ class RedisBroker:
     """A Broker over one Redis. Each node has its own object; nodes with the same URL and prefix share their rooms.
 
     ``fault`` says why it does not work at the moment, None where it does. ``refused`` counts what was announced or kept
-    in Redis and is not of this deployment and version.
+    in Redis and is not of this deployment and version. ``told`` gets what other nodes say to this one, on its
+    ``own_channel``: whatever does not begin as an announcement.
     """
 
     def __init__(
@@ -61,12 +63,14 @@ class RedisBroker:
         timing: Timing | None = None,
     ) -> None:
         """Raises ConfigurationError for a URL or a prefix that cannot be meant."""
-        self._timing = timing = timing or Timing()
+        self.timing = timing = timing or Timing()
         self._server = Server(url, timing.connect_seconds)
-        self._keys = Keys(prefix, self._server.database)
+        self.keys = Keys(prefix, self._server.database)
         self._max_rooms = max_rooms
         self._new_epoch = new_epoch or partial(secrets.token_urlsafe, 6)
         self.node = secrets.token_urlsafe(9)
+        self.own_channel = self.keys.node_channel(self.node)
+        self.told: Callable[[bytes], None] = _ignore
         self._advanced: Callable[[str], None] = _ignore
         self._flashed: Callable[[str, Draft], None] = _ignore
         self._rooms: dict[str, Following] = {}
@@ -77,21 +81,20 @@ class RedisBroker:
     async def start(self, advanced: Callable[[str], None], flashed: Callable[[str, Draft], None]) -> None:
         """See Broker. Redis need not be there yet; ``fault`` tells."""
         self._advanced, self._flashed = advanced, flashed
-        topology = Topology(self._server, self._timing) if self._server.clustered else None
+        topology = Topology(self._server, self.timing) if self._server.clustered else None
         self._announce = "PUBLISH" if topology is None else "SPUBLISH"
         self._line: Commands = (
-            Line(self._server, self._timing) if topology is None else ClusterLine(self._server, self._timing, topology)
+            Line(self._server, self.timing) if topology is None else ClusterLine(self._server, self.timing, topology)
         )
-        common = self._line, self._keys, self._timing, self._new_epoch, self._announce
+        common = self._line, self.keys, self.timing, self._new_epoch, self._announce
         self._reading = Reading(*common)
         self._publishing = Publishing(*common, self._taken, self._doubted)
         self._channels: dict[bytes, str] = {}
-        self._own_channel = self._keys.node_channel(self.node)
-        hear: dict[str, Any] = {"own": self._own_channel, "received": self._received, "confirmed": self._confirmed}
+        hear: dict[str, Any] = {"own": self.own_channel, "received": self._received, "confirmed": self._confirmed}
         self._subscription: Subscription | ClusterSubscription = (
-            Subscription(self._server, self._timing, **hear)
+            Subscription(self._server, self.timing, **hear)
             if topology is None
-            else ClusterSubscription(self._server, self._timing, topology, **hear)
+            else ClusterSubscription(self._server, self.timing, topology, **hear)
         )
         self._tasks = [self._own(self._line.run()), self._own(self._subscription.run()), self._own(self._check())]
         self._started = True
@@ -115,6 +118,22 @@ class RedisBroker:
         if not self._started:
             return "not started"
         return self._line.fault or self._subscription.fault
+
+    @property
+    def line(self) -> Commands:
+        """Where its commands go, from its start on; each start makes another one."""
+        return self._line
+
+    async def hears(self) -> None:
+        """Return once this node hears what is said to it."""
+        await self._subscription.hears()
+
+    async def say(self, channel: bytes, message: bytes) -> int:
+        """Say something on a channel, once there is a connection, and return how many listened.
+
+        Raises Refusal, ConnectionLost.
+        """
+        return int(await self._line.call(channel, self._announce, channel, message))
 
     @property
     def refused(self) -> int:
@@ -142,7 +161,7 @@ class RedisBroker:
         following.idle_since = None
         following.waiting += 1
         try:
-            async with asyncio.timeout(self._timing.publish_seconds):
+            async with asyncio.timeout(self.timing.publish_seconds):
                 await following.reach(after, history)
         except (TimeoutError, BrokerUnavailable) as error:
             if not following.opened and following.waiting == 1 and self._rooms.get(room) is following:
@@ -170,7 +189,7 @@ class RedisBroker:
         now = asyncio.get_running_loop().time()
         for count, (room, following) in enumerate(list(self._rooms.items()), 1):
             following.log.trim(now)
-            if following.idle_since is not None and now - following.idle_since > self._timing.linger_seconds:
+            if following.idle_since is not None and now - following.idle_since > self.timing.linger_seconds:
                 await self._drop(room)
             if count % _SWEEP_SLICE == 0:
                 await asyncio.sleep(0)
@@ -181,7 +200,7 @@ class RedisBroker:
             if idle is None:
                 raise TooManyRooms(f"this process follows {self._max_rooms} rooms already")
             await self._drop(idle)
-        channel = self._keys.room_channel(room)
+        channel = self.keys.room_channel(room)
         following = self._rooms[room] = Following(
             room,
             retention,
@@ -189,23 +208,26 @@ class RedisBroker:
             subscribed=partial(self._subscription.add, channel),
             advanced=self._advanced,
             missed=self._missed,
-            timing=self._timing,
+            timing=self.timing,
         )
         self._channels[channel] = room
         return following
 
     async def _drop(self, room: str) -> None:
         if (following := self._rooms.pop(room, None)) is not None:
-            channel = self._keys.room_channel(room)
+            channel = self.keys.room_channel(room)
             del self._channels[channel]
             self._subscription.remove(channel)
             await following.stop()
 
     def _received(self, channel: bytes, message: Any) -> None:
+        if channel == self.own_channel and not is_announcement(message):
+            self.told(message)
+            return
         try:
             announced, body = decode(message)
             following = self._rooms.get(announced.room)
-            if channel != self._own_channel and self._channels.get(channel, announced.room) != announced.room:
+            if channel != self.own_channel and self._channels.get(channel, announced.room) != announced.room:
                 raise BadAnnouncement(f"it is of room {announced.room!r}, on another one's channel")
             if following is None:
                 return  # let go of since it was said
@@ -244,7 +266,7 @@ class RedisBroker:
 
     async def _check(self) -> None:
         """Compare each room that is silent with Redis, a part of them at a time."""
-        pause = self._timing.check_seconds / _CHECK_SLICES
+        pause = self.timing.check_seconds / _CHECK_SLICES
         while True:
             rooms = list(self._rooms.values())
             for turn in range(_CHECK_SLICES):

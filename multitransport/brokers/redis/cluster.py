@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import binascii
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from multitransport.brokers.redis.connection import Connection, ConnectionLost, Refusal
-from multitransport.brokers.redis.line import Line, evaluate, tell_of_failure
+from multitransport.brokers.redis.line import Line, evaluate, forget, tell_of_failure
 from multitransport.brokers.redis.scripts import Script
 from multitransport.brokers.redis.server import Server, Unreachable
 from multitransport.brokers.redis.subscription import Subscription
@@ -159,14 +159,27 @@ class ClusterLine:
 
     async def call(self, key: bytes, *command: str | int | bytes) -> Any:
         """See Commands."""
-        connection = await self.ready(key)
-        return await connection.request(*command)
+
+        async def attempt(connection: Connection, asking: bool) -> Any:
+            if asking:
+                connection.request("ASKING").add_done_callback(forget)
+            return await connection.request(*command)
+
+        return await self._redirected(key, attempt)
 
     async def run_script(self, script: Script, keys: list[bytes], *arguments: str | int | bytes) -> Any:
         """See Commands."""
-        connection = await self.ready(keys[0])
+
+        async def attempt(connection: Connection, asking: bool) -> Any:
+            return await evaluate(connection, script, keys, *arguments, asking=asking)
+
+        return await self._redirected(keys[0], attempt)
+
+    async def _redirected(self, key: bytes, attempt: Callable[[Connection, bool], Awaitable[Any]]) -> Any:
+        """Make an attempt where the key should be, and another one where that Redis says it is."""
+        connection = await self.ready(key)
         try:
-            return await evaluate(connection, script, keys, *arguments)
+            return await attempt(connection, False)
         except ConnectionLost:
             self._topology.doubt()
             raise
@@ -180,7 +193,7 @@ class ClusterLine:
             other = self._lines.get((host, int(port)))
             if other is None or not other.standing.done():
                 raise
-            return await evaluate(other.standing.result(), script, keys, *arguments, asking=verb == "ASK")
+            return await attempt(other.standing.result(), verb == "ASK")
 
     def _follow(self) -> None:
         masters = self._topology.masters
@@ -217,8 +230,9 @@ class ClusterSubscription:
         self._told = confirmed
         self._parts: dict[Address, Subscription] = {}
         self._tasks = Tasks()
-        self._where: dict[bytes, Address | None] = {}
-        self._wanted: dict[bytes, asyncio.Future[None]] = {}
+        # Each Redis proves itself on this node's channel; what is said to the node is said at the one with its slot.
+        self._where: dict[bytes, Address | None] = {own: None}
+        self._wanted: dict[bytes, asyncio.Future[None]] = {own: asyncio.get_running_loop().create_future()}
         topology.listen(self._follow)
 
     async def run(self) -> None:
@@ -237,6 +251,10 @@ class ClusterSubscription:
     def connections(self) -> int:
         """How many connections there have been."""
         return sum(part.connections for part in self._parts.values())
+
+    async def hears(self) -> None:
+        """See Subscription."""
+        await self.add(self._own)
 
     async def add(self, channel: bytes) -> None:
         """Follow a channel; return when its Redis has confirmed it."""

@@ -13,7 +13,7 @@ from multitransport.brokers.redis.scripts import Script
 from multitransport.brokers.redis.server import Server, Unreachable
 from multitransport.brokers.redis.timing import Timing
 
-__all__ = ["Commands", "Line", "evaluate", "tell_of_failure"]
+__all__ = ["Commands", "Line", "evaluate", "forget", "tell_of_failure"]
 
 logger = logging.getLogger("multitransport")
 
@@ -24,7 +24,7 @@ async def evaluate(
     """Run a script over this connection; ``asking`` where its keys are just moving there. Raises as ``run_script``."""
     arguments = (len(keys), *keys, connection.replication, *arguments)
     if asking:
-        connection.request("ASKING").add_done_callback(_forget)
+        connection.request("ASKING").add_done_callback(forget)
         return await connection.request("EVAL", script.source, *arguments)
     try:
         return await connection.request("EVALSHA", script.digest, *arguments)
@@ -37,10 +37,11 @@ async def evaluate(
 
 
 def _ask(connection: Connection) -> None:
-    connection.request("PING").add_done_callback(_forget)
+    connection.request("PING").add_done_callback(forget)
 
 
-def _forget(future: asyncio.Future[Any]) -> None:
+def forget(future: asyncio.Future[Any]) -> None:
+    """Take no notice of what became of it."""
     if not future.cancelled():
         future.exception()
 

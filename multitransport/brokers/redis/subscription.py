@@ -41,7 +41,7 @@ class Subscription:
         self._line = Line(server, timing, self._opened, _probe)
         self._connection: Connection | None = None
         self._wanted: dict[bytes, asyncio.Future[None]] = {}
-        self._proven = False
+        self._proven = asyncio.Event()
         self._sharded = sharded
         self._verb, self._message = ("SUBSCRIBE", b"message") if sharded is None else ("SSUBSCRIBE", b"smessage")
         self._subscribed = self._verb.lower().encode()
@@ -56,12 +56,18 @@ class Subscription:
         """Why this node may not hear what is announced; None where it does."""
         if self._line.fault is not None:
             return self._line.fault
-        return None if self._proven else "the subscription is not confirmed yet"
+        return None if self._proven.is_set() else "the subscription is not confirmed yet"
 
     @property
     def connections(self) -> int:
         """How many connections there have been."""
         return self._line.connections
+
+    async def hears(self) -> None:
+        """Return once what is said on the node's own channel is heard."""
+        while self.fault is not None:
+            await asyncio.shield(self._line.standing)
+            await self._proven.wait()
 
     async def add(self, channel: bytes) -> None:
         """Follow a channel; return when Redis has confirmed it."""
@@ -88,7 +94,7 @@ class Subscription:
 
     def _opened(self, connection: Connection) -> None:
         self._connection = connection
-        self._proven = False
+        self._proven.clear()
         connection.pushed = self._pushed
         self._adding = []
         connection.send("SUBSCRIBE", self._own)
@@ -115,7 +121,7 @@ class Subscription:
         elif kind == b"sunsubscribe" and channel in self._wanted and self._sharded is not None:
             self._sharded()
         elif kind == b"subscribe" and channel == self._own:
-            self._proven = True
+            self._proven.set()
         elif kind == self._subscribed and (wanted := self._wanted.get(channel)) is not None:
             if not wanted.done():
                 wanted.set_result(None)

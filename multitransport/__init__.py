@@ -24,6 +24,7 @@ from multitransport.node.declarations import Call, Namespace
 from multitransport.node.session import Session
 from multitransport.node.verbs import Published, RoomPage
 from multitransport.protocol.position import Position
+from multitransport.publisher import Publisher, SyncPublisher
 from multitransport.quart.extension import MultiTransport
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "OutcomeUnknown",
     "Position",
     "Published",
+    "Publisher",
     "QueueFull",
     "Refuse",
     "Refused",
@@ -49,5 +51,6 @@ __all__ = [
     "RoomFull",
     "RoomPage",
     "Session",
+    "SyncPublisher",
     "TimedOut",
 ]

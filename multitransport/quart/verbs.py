@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Iterator
-from collections.abc import Set as AbstractSet
+from collections.abc import Coroutine
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 from multitransport.brokers.base import Member
@@ -16,14 +15,12 @@ from multitransport.node.session import Session
 from multitransport.node.verbs import RoomPage, draft_of
 from multitransport.protocol.codes import CloseCode
 from multitransport.protocol.position import Position
+from multitransport.publisher.arguments import Several, rooms_of
 from multitransport.quart.serving import Running
 
 __all__ = ["Verbs"]
 
 T = TypeVar("T")
-
-# Not Iterable: a string is one too.
-Several = list[str] | tuple[str, ...] | AbstractSet[str] | Iterator[str]
 
 
 class PublishOptions(TypedDict, total=False):
@@ -108,7 +105,7 @@ class Verbs(Declarations):
         one = isinstance(room, str)
         excluded = None if exclude is None else _session_id(exclude)
         draft = draft_of(event, data, key=key, deleted=deleted, exclude=excluded, id=id)
-        work = self._running().node.verbs.publish_all(_rooms(room), draft, volatile=volatile)
+        work = self._running().node.verbs.publish_all(rooms_of(room), draft, volatile=volatile)
         positions = await self._here(work)
         return positions[0] if one else positions
 
@@ -193,14 +190,6 @@ class Verbs(Declarations):
         if loop is asyncio.get_running_loop():
             return await work
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
-
-
-def _rooms(room: object) -> list[str]:
-    """Return the rooms that are meant. Raises TypeError."""
-    rooms = [room] if isinstance(room, str) else list(room) if isinstance(room, Iterable) else None
-    if rooms is None or not all(isinstance(each, str) for each in rooms):
-        raise TypeError(f"a room is a string, or several are a list of strings, not {room!r}")
-    return rooms
 
 
 def _named(user: str | None, session: str | Session | None) -> tuple[str | None, str | None]:

@@ -3,62 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import httpx
 import pytest
 from hypercorn.config import Config
-from quart import Quart, url_for
+from quart import Quart, request, url_for
 
 from multitransport import MultiTransport, Session
 from multitransport.client import Publication, connect
-from multitransport.testing.server import free_port, serve
-from multitransport.testing.waiting import eventually
+from multitransport.testing.server import serve
+from tests.proxies import documented, nginx
 
-HOWTO = Path(__file__).resolve().parents[2] / "docs/howto/deploy.md"
-NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/usr/local/sbin:/usr/local/bin:/opt/homebrew/bin")
-FRAME = """
-daemon off;
-master_process off;
-pid {folder}/nginx.pid;
-error_log stderr;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-{server}
-}}
-"""
-
-
-def documented(language: str) -> str:
-    """Return what the how-to tells people to write in a language."""
-    block: str
-    [block] = re.findall(
-        rf"^```{language}\n(.*?)^```", HOWTO.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
-    )
-    return block
-
-
-def replaced(text: str, old: str, new: str) -> str:
-    """Replace what is there exactly once."""
-    assert text.count(old) == 1, f"{old!r} is not in the how-to once"
-    return text.replace(old, new)
+PAGE = "howto/deploy.md"
 
 
 def application() -> tuple[Quart, MultiTransport]:
     app = Quart(__name__)
     app.secret_key = "a secret of the test"
     rt = MultiTransport(app)
-    exec(documented("python"), {"app": app})
+    exec(documented(PAGE, "python"), {"app": app})
 
     @rt.room("news/<name>", history=10)
     async def join_news(client: Session, name: str) -> None: ...
@@ -70,33 +35,9 @@ def application() -> tuple[Quart, MultiTransport]:
     return app, rt
 
 
-@asynccontextmanager
-async def proxied(upstream: str, folder: Path, prefix: str = "") -> AsyncIterator[str]:
+def proxied(upstream: str, folder: Path, prefix: str = "") -> AbstractAsyncContextManager[str]:
     """Run nginx in front of a server as the how-to says, and give its origin."""
-    assert NGINX is not None, "nginx is needed: see `make test`"
-    own = free_port()
-    server = replaced(documented("nginx"), "listen 80;", f"listen 127.0.0.1:{own};")
-    server = replaced(server, "server 127.0.0.1:8000;", f"server {upstream.removeprefix('http://')};")
-    for path in ("/", "/realtime/"):
-        server = replaced(server, f"location {path} {{", f"location {prefix}{path} {{")
-    file = folder / "nginx.conf"
-    file.write_text(FRAME.format(folder=folder, server=server), encoding="utf-8")
-    nginx = await asyncio.create_subprocess_exec(NGINX, "-e", "stderr", "-p", str(folder), "-c", str(file))
-    origin = f"http://127.0.0.1:{own}{prefix}"
-    try:
-        async with httpx.AsyncClient() as http:
-            await eventually(lambda: answers(http, f"{origin}/realtime/health"))
-        yield origin
-    finally:
-        nginx.terminate()
-        await nginx.wait()
-
-
-async def answers(http: httpx.AsyncClient, url: str) -> bool:
-    try:
-        return (await http.get(url)).status_code == 200
-    except httpx.TransportError:
-        return False
+    return nginx(PAGE, {"127.0.0.1:8000": upstream.removeprefix("http://")}, folder, prefix)
 
 
 @pytest.mark.parametrize("transport", ["websocket", "sse", "poll"])
@@ -174,3 +115,15 @@ async def test_the_visitors_address_gets_through(tmp_path: Path) -> None:
         async with httpx.AsyncClient(transport=visitor) as http:
             await http.get(f"{origin}/realtime/rooms/news/hall?wait=0", headers={"Accept": "application/json"})
     assert seen == ["127.0.0.2"]
+
+
+async def test_no_visitor_says_what_the_host_is(tmp_path: Path) -> None:
+    app, _ = application()
+
+    @app.get("/host")
+    async def host() -> str:
+        return request.host
+
+    async with serve(app) as upstream, proxied(upstream, tmp_path) as origin, httpx.AsyncClient() as http:
+        answer = await http.get(f"{origin}/host", headers={"X-Forwarded-Host": "evil.example"})
+    assert answer.text == origin.removeprefix("http://")

@@ -43,12 +43,37 @@ class Keys:
 
     def once(self, room: str, publication_id: str) -> bytes:
         """A string: the position of the publication that was given this id by the application."""
-        digest = blake2b(publication_id.encode("utf-8", "surrogatepass"), digest_size=15).digest()
-        return self._of("once", room) + b":" + urlsafe_b64encode(digest)
+        return self._of("once", room) + b":" + _digest(publication_id).encode()
 
     def declared(self) -> bytes:
         """A hash: what the applications declare of rooms."""
         return self._of("declared", "rooms")
+
+    def session(self, session_id: str) -> bytes:
+        """A hash: a session's record."""
+        return self._of("session", session_id)
+
+    def word(self, session_id: str) -> bytes:
+        """A string: what the client of a session that is gone has to hear."""
+        return self._of("word", session_id)
+
+    def sessions(self, node: str) -> bytes:
+        """A sorted set: the sessions a node speaks for, by when it last said so."""
+        return self._of("sessions", node)
+
+    def user(self, user_id: str) -> bytes:
+        """A sorted set: a user's sessions, by when that was last said."""
+        return self._of("user", _digest(user_id))
+
+    def new(self, new: str, user_id: str | None) -> bytes:
+        """A string: the session that a client's ``new`` became."""
+        return self._of("new", _digest(repr((new, user_id))))
+
+    def nodes(self) -> list[bytes]:
+        """The registry: a sorted set of nodes by when their leases end, another one of those whose leases were ended,
+        and the registry's own id.
+        """
+        return [self._of(kind, "nodes") for kind in ("nodes", "dead", "registry")]
 
     def room_channel(self, room: str) -> bytes:
         """Where a room is announced."""
@@ -61,3 +86,9 @@ class Keys:
     def _of(self, kind: str, room: str) -> bytes:
         # The dot, since an empty tag would not be one.
         return f"{self._prefix}:{kind}:{{.{room}}}".encode()
+
+
+def _digest(text: str) -> str:
+    """Return a name for what somebody else has chosen."""
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=15).digest()
+    return urlsafe_b64encode(digest).decode()

@@ -1,4 +1,4 @@
-"""The scripts that run in Redis: each is one step of a room, done whole or not at all."""
+"""The scripts that run in Redis: each is one step of a room, a session or a lease, done whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ __all__ = ["FORGET", "PUBLISH", "PUBLISH_STATE", "READ", "READ_STATE", "RENEW", 
 
 
 class Script:
-    """A script's source and what Redis calls it by."""
+    """A script's source, what all of its kind begin with included, and what Redis calls it by."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, prelude: str = "room.lua") -> None:
         folder = resources.files("multitransport.brokers.redis") / "lua"
-        self.source = f"{(folder / 'room.lua').read_text()}\n{(folder / name).read_text()}".encode()
+        self.source = f"{(folder / prelude).read_text()}\n{(folder / name).read_text()}".encode()
         self.digest = sha1(self.source, usedforsecurity=False).hexdigest()
 
 

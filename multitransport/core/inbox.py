@@ -80,6 +80,10 @@ class Inbox(msgspec.Struct):
             self.processed += 1
             self.early.remove(self.processed)
 
+    def is_done(self, seq: int) -> bool:
+        """Tell whether a claimed seq is processed."""
+        return seq <= self.processed or seq in (self.early or ())
+
     def outcome(self, seq: int) -> Frame | None:
         """Return what there is to tell of a seq once more."""
         if self.unkept and seq in self.unkept:

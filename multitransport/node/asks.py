@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple
@@ -42,17 +41,19 @@ class Ask(NamedTuple):
 class Asks:
     """Asks sessions, and keeps what is asked until the answer, the end of the time or of the session.
 
-    ``publish(room, draft)`` puts a question into an inbox.
+    ``publish(room, draft)`` puts a question into an inbox, ``new_id`` makes its id.
     """
 
     def __init__(
         self,
         sessions: Sessions,
         publish: Callable[[str, Draft], Coroutine[Any, Any, object]],
+        new_id: Callable[[], str],
         most: int,
     ) -> None:
         self._sessions = sessions
         self._publish = publish
+        self._new_id = new_id
         self._most = most
         self._pending: dict[str, dict[str, asyncio.Future[Any]]] = {}
 
@@ -104,9 +105,9 @@ class Asks:
         )
         return told
 
-    def answered(self, client: Session, ask: str, outcome: Any) -> bool:
-        """Take an answer, or a RequestError in place of one; False where nobody asks this client."""
-        future = self._pending.get(client.session_id, {}).get(ask)
+    def answered(self, session_id: str, ask: str, outcome: Any) -> bool:
+        """Take an answer, or a RequestError in place of one; False where nobody asks this session."""
+        future = self._pending.get(session_id, {}).get(ask)
         if future is None or future.done():
             return False
         future.set_result(outcome)
@@ -121,12 +122,12 @@ class Asks:
     @contextmanager
     def _asked(self, client: Session) -> Iterator[Ask]:
         session_id = client.session_id
-        if self._sessions.get(session_id) is not client:
+        if self._sessions.get(session_id) is not client and not client.moved:
             raise OutcomeUnknown("outcome_unknown", f"there is no session {session_id} (any more)")
         pending = self._pending.setdefault(session_id, {})
         if len(pending) >= self._most:
             raise Refused("too_many_asks", f"{session_id} has {self._most} questions to answer already")
-        ask = Ask(secrets.token_urlsafe(12), asyncio.get_running_loop().create_future())
+        ask = Ask(self._new_id(), asyncio.get_running_loop().create_future())
         pending[ask.id] = ask.outcome
         try:
             yield ask

@@ -149,8 +149,12 @@ class Attachment:
         if news:
             self.wake()
 
-    def repeat_ack(self) -> None:
-        """Have ``ack`` written though it has not moved, behind whatever outcomes are there by then."""
+    def repeat(self, seq: int) -> None:
+        """Have the outcome of a seq written again, if there is one yet, and ``ack``, though it may not have moved,
+        behind whatever outcomes are there by then.
+        """
+        if (outcome := self._inbox.outcome(seq)) is not None:
+            self.put(seq, outcome)
         self._control.pop("@ack", None)
         self._acked = -1
         self.wake()

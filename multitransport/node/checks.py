@@ -39,6 +39,7 @@ class Handler(NamedTuple):
     function: Callable[..., Awaitable[Any]]
     payload: Payload
     concurrent: bool
+    repeatable: bool
     gate: Callable[..., Any] | None
 
 
@@ -60,7 +61,7 @@ class Checks:
         self._transport = None if declarations.transport_hook is None else ready(declarations.transport_hook)
         self._disconnect = [ready(function) for function in declarations.disconnect_callbacks]
         self._handlers = {
-            event: Handler(ready(each.function), _payload(each), each.concurrent, each.gate)
+            event: Handler(ready(each.function), _payload(each), each.concurrent, each.repeatable, each.gate)
             for event, each in declarations.handlers.items()
         }
         self._gates = {each: ready(each) for each in _gates(declarations)}
@@ -126,6 +127,11 @@ class Checks:
         """Tell whether the next frame need not wait for this event's handler."""
         handler = self._handlers.get(event)
         return handler is not None and handler.concurrent
+
+    def is_repeatable(self, event: str) -> bool:
+        """Tell whether this event's handler may run again where nobody knows whether it has run."""
+        handler = self._handlers.get(event)
+        return handler is None or handler.repeatable  # without one it is refused again
 
     async def handle(self, client: Session, event: str, data: Raw | bytes) -> Any:
         """Run an event's handler on data that fits its type. Raises Refuse."""

@@ -64,6 +64,7 @@ class HandlerDeclaration(msgspec.Struct, frozen=True):
     event: str
     function: Callable[..., Any]
     concurrent: bool = False
+    repeatable: bool = False
     gate: Callable[..., Any] | None = None
 
     def payload_type(self) -> Any:
@@ -214,10 +215,11 @@ class Declarations:
 
         return declare
 
-    def on(self, event: str, *, concurrent: bool = False) -> Callable[[F], F]:
+    def on(self, event: str, *, concurrent: bool = False, repeatable: bool = False) -> Callable[[F], F]:
         """Declare the handler of an event: ``(client, data)``; what it returns is the reply.
 
-        A client's frames run one after another; with ``concurrent`` the next does not wait for this handler.
+        A client's frames run one after another; with ``concurrent`` the next does not wait for this handler. Where the
+        node that runs it dies, its client is told ``outcome_unknown``; with ``repeatable`` another node runs it again.
 
         The annotation of ``data`` (a msgspec Struct, dataclass, TypedDict or any type msgspec knows) is checked
         before it runs.
@@ -228,7 +230,7 @@ class Declarations:
 
         def declare(function: F) -> F:
             must_take(f"the handler of {event!r}", function, ("client", "data"))
-            self.handlers[event] = HandlerDeclaration(event, function, concurrent)
+            self.handlers[event] = HandlerDeclaration(event, function, concurrent, repeatable)
             return function
 
         return declare

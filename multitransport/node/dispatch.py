@@ -19,10 +19,11 @@ from multitransport.errors import BrokerUnavailable, Refuse, RoomFull
 from multitransport.node.checks import Checks
 from multitransport.node.declarations import Call
 from multitransport.node.hub import Hub
+from multitransport.node.moves import Moves
 from multitransport.node.payload import decode_json
 from multitransport.node.presence import Presence
 from multitransport.node.rooms import PRESENCE, SESSION_INBOX, USER_INBOX, Room, RoomTable, rooms_of_application
-from multitransport.node.session import Job, JoinRequest, Session
+from multitransport.node.session import Job, JoinRequest, Repeat, Session
 from multitransport.node.settings import Settings
 from multitransport.protocol.binary import Frame, encode_data
 from multitransport.protocol.codec import Malformed
@@ -54,6 +55,7 @@ class Dispatch:
         hub: Hub,
         store: SessionStore,
         presence: Presence,
+        moves: Moves,
         settings: Settings,
         end: Callable[[Session, str], None],
     ) -> None:
@@ -62,6 +64,7 @@ class Dispatch:
         self._hub = hub
         self._store = store
         self._presence = presence
+        self._moves = moves
         self._settings = settings
         self._end = end
 
@@ -77,6 +80,8 @@ class Dispatch:
                 # It stays where it is until it is done, so that a hello can see what is still to come of earlier ones.
                 job = client.jobs[0]
                 try:
+                    if client.record.busy:
+                        await self._moves.settled(client)
                     await self._do(client, job)
                 except Exception as error:  # noqa: BLE001 - one job that cannot be done costs those after it nothing
                     self._checks.failure(error, "the server")
@@ -89,6 +94,9 @@ class Dispatch:
         match job:
             case JoinRequest() as wanted:
                 await self._named_in_hello(client, wanted)
+                await self._moves.save(client)
+            case Repeat():
+                await self._again(client, job)
             case Bye():
                 if client.tasks:
                     await asyncio.wait(client.tasks)  # a client that does not come back is not waited for: it expires
@@ -104,6 +112,21 @@ class Dispatch:
         task = asyncio.get_running_loop().create_task(self._run(client, frame))
         client.tasks.add(task)
         task.add_done_callback(client.tasks.discard)
+
+    async def _again(self, client: Session, repeat: Repeat) -> None:
+        """Carry out what a node had claimed that is gone, where that can do no harm; else say that nobody knows."""
+        frame, seq = repeat.frame, repeat.seq
+        if not client.record.inbox.is_done(seq):
+            if isinstance(frame, Join | Leave | ShowPresence | Malformed) or (
+                isinstance(frame, Send) and self._checks.is_repeatable(frame.event)
+            ):
+                await self._do(client, frame)
+                return
+            outcome = encode(("error", seq, ErrorCode.OUTCOME_UNKNOWN, "the server that began this is gone"))
+            await self._store.commit(client.session_id, seq, outcome, self._settings.max_outcome_bytes)
+        if client.attachment is not None:
+            client.attachment.repeat(seq)
+            client.attachment.acknowledge()
 
     async def _run(self, client: Session, frame: Join | Leave | Send | Publish | ShowPresence | Malformed) -> None:
         """Carry a frame out, record its outcome, then tell it: in this order, so that what was told is never done
@@ -127,6 +150,7 @@ class Dispatch:
         await self._store.commit(client.session_id, seq, outcome, self._settings.max_outcome_bytes)
         attachment = client.attachment
         if attachment is None:
+            await self._moves.progressed(client)
             return
         if outcome is not None:
             attachment.put(seq, outcome, news=False)

@@ -6,21 +6,24 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from multitransport.brokers.base import SessionStore, StaleAttach
+from multitransport.brokers.base import NodeUnreachable, SessionStore, StaleAttach
 from multitransport.core.inbox import BrokenSequence
 from multitransport.core.session import Event, State, next_state
 from multitransport.errors import Refuse, request_error
 from multitransport.node.admission import Admission
 from multitransport.node.attachment import Close
 from multitransport.node.dispatch import Dispatch
+from multitransport.node.moves import Moves
 from multitransport.node.payload import read_data
+from multitransport.node.peers import Peers
 from multitransport.node.presence import Presence
 from multitransport.node.request import Request
-from multitransport.node.session import Session
+from multitransport.node.session import Repeat, Session
+from multitransport.node.sessions import Sessions
 from multitransport.node.settings import Settings
 from multitransport.node.verbs import ServerVerbs
 from multitransport.protocol.binary import text
-from multitransport.protocol.codec import Malformed
+from multitransport.protocol.codec import Malformed, decode_message
 from multitransport.protocol.codes import CloseCode, ErrorCode
 from multitransport.protocol.frames import (
     Ack,
@@ -38,6 +41,9 @@ __all__ = ["Intake"]
 
 _ANSWERS = (Answer, AnswerError)
 
+_FORWARD_SECONDS = 5.0
+"""How long another node may take to claim what was sent; its handlers may take longer."""
+
 
 class Intake:
     """Takes the messages of all sessions. ``own`` runs what ends with the node."""
@@ -51,6 +57,9 @@ class Intake:
         dispatch: Dispatch,
         presence: Presence,
         verbs: ServerVerbs,
+        sessions: Sessions,
+        moves: Moves,
+        peers: Peers,
         own: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
         self._settings = settings
@@ -59,7 +68,11 @@ class Intake:
         self._dispatch = dispatch
         self._presence = presence
         self._verbs = verbs
+        self._sessions = sessions
+        self._moves = moves
+        self._peers = peers
         self._own = own
+        peers.serve(send=self._take_forwarded)
 
     async def receive(
         self, client: Session, attach: int, frames: list[ClientFrame | Malformed], *, alive: bool
@@ -71,24 +84,25 @@ class Intake:
         # From the claim on nothing here waits until all are submitted, so that messages cannot overtake one another.
         if alive:
             self._heard(client)
-        answers: dict[int, bytes | None] = {}
+        answers: list[Answer | AnswerError] = []
         for frame in frames:
             seq: int | None = getattr(frame, "seq", None)
             if seq is None:
                 self._take(client, frame)
             elif seq <= before:
-                self._repeat(client, seq)
+                self._repeat(client, seq, frame)
             else:
                 before = seq  # one message may hold its own repeats
                 if isinstance(frame, _ANSWERS):
-                    answers[seq] = self._answer(client, frame)
+                    answers.append(frame)
                 else:
                     self._dispatch.submit(client, frame)
-        for seq, outcome in answers.items():
-            await self._store.commit(client.session_id, seq, outcome, self._settings.max_outcome_bytes)
+        for answer in answers:
+            outcome = await self._answer(client, answer)
+            await self._store.commit(client.session_id, answer.seq, outcome, self._settings.max_outcome_bytes)
             if client.attachment is not None:
                 if outcome is not None:
-                    client.attachment.put(seq, outcome)
+                    client.attachment.put(answer.seq, outcome)
                 client.attachment.acknowledge()
 
     async def _claim(self, client: Session, attach: int, frames: list[ClientFrame | Malformed]) -> int:
@@ -109,6 +123,8 @@ class Intake:
         try:
             return await self._store.claim(client.session_id, attach, seqs, self._settings.window)
         except StaleAttach:
+            if client.attachment is not None and client.attachment.attach == attach:
+                self._moves.release(client)  # another node speaks for it; the word of that has been lost, or is to come
             raise Close(CloseCode.STALE_ATTACH, "a newer transport carries this session") from None
         except BrokenSequence as error:
             raise Close(CloseCode.BAD_PROTOCOL, str(error)) from None
@@ -125,15 +141,28 @@ class Intake:
             case Bye():
                 self._dispatch.submit(client, frame)
 
-    async def send(self, hello: HelloOptions, frames: list[ClientFrame | Malformed], request: Request) -> bytes:
-        """Take what a client sends beside its stream or polls, and return the answer. Raises Close."""
-        client = await self._admission.find(hello)
+    async def send(
+        self, hello: HelloOptions, frames: list[ClientFrame | Malformed], request: Request, body: bytes
+    ) -> bytes:
+        """Take what a client sends beside its stream or polls, and return the answer: ``body`` is hello and frames as
+        they came, for the node that speaks for the session. Raises Close.
+        """
+        client = await self._admission.find(hello, request)
         if client is None:
             raise Close(CloseCode.SESSION_LOST, "there is no such session here")
         if hello.attach != client.record.attach:
             raise Close(CloseCode.STALE_ATTACH, "this is not the newest transport of the session")
-        if client.credential != request.credential():
-            client.credential = (await self._admission.check(client, request, hello, None)).credential
+        seen = client.record.credential
+        if not client.has_shown(request.credential()):
+            seen = (await self._admission.check(client, request, hello, None)).record.credential
+        if self._sessions.get(client.session_id) is client:
+            return await self._take_sent(client, hello, frames, seen)
+        return await self._forward(client.record.node, client.session_id, body, seen)
+
+    async def _take_sent(
+        self, client: Session, hello: HelloOptions, frames: list[ClientFrame | Malformed], credential: bytes
+    ) -> bytes:
+        client.record.credential = credential
         await self._store.acknowledge(client.session_id, hello.acked)
         await self.receive(client, hello.attach, frames, alive=True)
         # Let handlers that wait for nothing finish, so that this answer brings their outcome.
@@ -142,6 +171,29 @@ class Intake:
         outcomes, through = inbox.kept()
         return b"\n".join([*map(text, outcomes.values()), encode(("ack", through))])
 
+    async def _forward(self, node: str, session_id: str, body: bytes, credential: bytes) -> bytes:
+        """Have the node that speaks for a session take what was sent. Raises Close."""
+        try:
+            told = await self._peers.ask(node, "send", session_id, body, credential, seconds=_FORWARD_SECONDS)
+        except NodeUnreachable as error:
+            retry = self._settings.retry_seconds
+            raise Close(CloseCode.UNAVAILABLE, f"this session is moving: {error}", retry_after_seconds=retry) from None
+        if isinstance(told, bytes):
+            return told
+        code, reason, retry_after_seconds = told
+        raise Close(CloseCode(code), reason, retry_after_seconds=retry_after_seconds)  # type: ignore[call-arg]
+
+    async def _take_forwarded(self, session_id: str, body: bytes, credential: bytes) -> bytes | list[Any]:
+        try:
+            client = self._sessions.get(session_id)
+            if client is None:
+                raise Close(CloseCode.UNAVAILABLE, "this session is moving", retry_after_seconds=0.1)
+            hello, *frames = decode_message(body)
+            assert isinstance(hello, Hello)
+            return await self._take_sent(client, hello.options, frames, credential)
+        except Close as close:
+            return [int(close.code), close.reason, close.retry_after_seconds]
+
     def _heard(self, client: Session) -> None:
         if client.attachment is not None:
             client.attachment.heartbeat.heard()
@@ -149,7 +201,7 @@ class Intake:
             client.state = next_state(client.state, Event.SIGN_OF_LIFE)
             self._own(self._presence.refresh(client))
 
-    def _answer(self, client: Session, frame: Answer | AnswerError) -> bytes | None:
+    async def _answer(self, client: Session, frame: Answer | AnswerError) -> bytes | None:
         """Take an answer at once, whose outcome this is: a handler that waits for it may be what keeps the frames
         before it waiting.
         """
@@ -159,20 +211,18 @@ class Intake:
                 answer = request_error(frame.code, frame.message)
             else:
                 answer = read_data(frame.data)
-            if not self._verbs.asks.answered(client, frame.id, answer):
+            if not await self._verbs.answered(client, frame.id, answer):
                 raise Refuse(ErrorCode.UNKNOWN_ASK, "nothing with this id is asked of this session")
         except Refuse as refuse:
             return encode(("error", frame.seq, refuse.code, refuse.message))
         return None
 
-    def _repeat(self, client: Session, seq: int) -> None:
-        attachment = client.attachment
-        if attachment is None:
-            return
-        outcome = client.record.inbox.outcome(seq)
-        if outcome is not None:
-            attachment.put(seq, outcome)
-        attachment.repeat_ack()
+    def _repeat(self, client: Session, seq: int, frame: ClientFrame | Malformed) -> None:
+        if seq <= client.inherited and not client.record.inbox.is_done(seq):
+            if not any(isinstance(job, Repeat) and job.seq == seq for job in client.jobs):
+                self._dispatch.submit(client, Repeat(frame, seq))
+        elif client.attachment is not None:
+            client.attachment.repeat(seq)
 
 
 def _is_hello(frame: ClientFrame | Malformed) -> bool:

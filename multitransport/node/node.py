@@ -13,17 +13,21 @@ from functools import partial
 from random import SystemRandom
 from typing import Any
 
-from multitransport.brokers.memory import MemoryBroker, MemoryPresenceStore, MemorySessionStore
+from multitransport.brokers.base import Backend, LastWord
+from multitransport.brokers.memory import MemoryPresenceStore
 from multitransport.core.heartbeat import Action
-from multitransport.core.session import Event, State, next_state
-from multitransport.node.admission import Admission, Visit
+from multitransport.core.session import Event, SessionRecord, State, next_state
+from multitransport.node.admission import Admission
 from multitransport.node.attachment import Attachment, Close
 from multitransport.node.checks import Checks
 from multitransport.node.declarations import Declarations
 from multitransport.node.dispatch import Dispatch
+from multitransport.node.elsewhere import Elsewhere
 from multitransport.node.host import Host
 from multitransport.node.hub import Hub
 from multitransport.node.intake import Intake
+from multitransport.node.moves import Moves
+from multitransport.node.peers import Peers
 from multitransport.node.presence import Presence
 from multitransport.node.request import Request
 from multitransport.node.rooms import SESSION_INBOX, USER_INBOX, RoomTable
@@ -33,6 +37,8 @@ from multitransport.node.settings import Settings
 from multitransport.node.timers import Timers
 from multitransport.node.tokens import Tokens
 from multitransport.node.verbs import ServerVerbs
+from multitransport.node.visits import Visit, Visits
+from multitransport.node.welcome import Welcome
 from multitransport.protocol.codec import Malformed
 from multitransport.protocol.codes import CloseCode, is_final
 from multitransport.protocol.frames import (
@@ -48,6 +54,9 @@ logger = logging.getLogger("multitransport")
 
 _random = SystemRandom()
 
+_NEXT_NODE_SECONDS = 0.2
+"""Clients that are sent to other nodes come there within this time."""
+
 _SWEEP_EVERY = 30
 """Rooms are swept once in so many looks for expired sessions."""
 
@@ -56,7 +65,13 @@ class Node:
     """Carries sessions over whatever transport brings them."""
 
     def __init__(
-        self, declarations: Declarations, host: Host, settings: Settings, *, secret_keys: Sequence[str]
+        self,
+        declarations: Declarations,
+        host: Host,
+        settings: Settings,
+        *,
+        secret_keys: Sequence[str],
+        backend: Backend,
     ) -> None:
         self.settings = settings
         self._loop = loop = asyncio.get_running_loop()
@@ -69,50 +84,69 @@ class Node:
         shortest = min(settings.ping_seconds, settings.grace_seconds, settings.stalled_seconds, settings.hello_seconds)
         self._timers = Timers(loop, min(0.25, shortest / 10))
         self._look_seconds = min(1.0, settings.resume_seconds / 10, settings.hello_seconds / 10)
-        self._store = MemorySessionStore()
-        self.hub = Hub(_memory_broker(settings, loop), loop)
-        self.rooms = RoomTable(declarations.rooms)
-        self.checks = Checks(declarations, host, partial(secrets.token_hex, 4))
-        self.presence = Presence(MemoryPresenceStore(), self.hub, self.rooms, settings.max_meta_bytes)
-        self._dispatch = Dispatch(self.checks, self.rooms, self.hub, self._store, self.presence, settings, self.end)
-        self.verbs = ServerVerbs(
+        self._broker, self._store = backend.broker, backend.store
+        self.hub = hub = Hub(backend.broker, loop)
+        self.rooms = rooms = RoomTable(declarations.rooms)
+        self.checks = checks = Checks(declarations, host, partial(secrets.token_hex, 4))
+        self.presence = presence = Presence(MemoryPresenceStore(), hub, rooms, settings.max_meta_bytes)
+        self._peers = peers = Peers(backend.bus)
+        common: dict[str, Any] = {"settings": settings, "store": self._store}
+        visitors: dict[str, Any] = {"clock": loop.time, "new_secret": partial(secrets.token_urlsafe, 16)}
+        self._moves = moves = Moves(
+            **common, peers=peers, hub=hub, sessions=self.sessions, new_session=self._new_session, own=self.own
+        )
+        self._dispatch = dispatch = Dispatch(checks, rooms, hub, self._store, presence, moves, settings, self.end)
+        self.verbs = verbs = ServerVerbs(
             sessions=self.sessions,
-            hub=self.hub,
-            rooms=self.rooms,
-            dispatch=self._dispatch,
-            presence=self.presence,
+            hub=hub,
+            rooms=rooms,
+            dispatch=dispatch,
+            presence=presence,
+            elsewhere=Elsewhere(**common, sessions=self.sessions, moves=moves, peers=peers),
             end=self.end,
             max_asks=settings.max_asks,
         )
-        self.admission = Admission(
-            settings=settings,
-            store=self._store,
+        self._admission = Admission(
+            **common,
+            **visitors,
             tokens=Tokens(secret_keys),
-            checks=self.checks,
-            rooms=self.rooms,
-            hub=self.hub,
-            dispatch=self._dispatch,
-            presence=self.presence,
+            checks=checks,
+            hub=hub,
             sessions=self.sessions,
-            clock=loop.time,
-            new_secret=partial(secrets.token_urlsafe, 16),
-            verbs=self.verbs,
-            own=self.own,
+            moves=moves,
+            verbs=verbs,
         )
+        self._visits = Visits(**visitors, settings=settings, checks=checks, rooms=rooms, hub=hub, verbs=verbs)
+        self._welcome = Welcome(
+            **common, checks=checks, rooms=rooms, hub=hub, dispatch=dispatch, presence=presence, own=self.own
+        )
+        moves.changed = self._welcome.tell_changes
         self.intake = Intake(
-            settings=settings,
-            store=self._store,
-            admission=self.admission,
-            dispatch=self._dispatch,
-            presence=self.presence,
-            verbs=self.verbs,
+            **common,
+            admission=self._admission,
+            dispatch=dispatch,
+            presence=presence,
+            verbs=verbs,
+            sessions=self.sessions,
+            moves=moves,
+            peers=peers,
             own=self.own,
         )
         _warn_of_short_retentions(declarations, settings)
 
+    def _new_session(self, record: SessionRecord, request: Request) -> Session:
+        return Session(record, request, self.verbs)
+
+    @property
+    def fault(self) -> str | None:
+        """Why this node cannot serve now; None where it can."""
+        return self._broker.fault or self._store.fault
+
     async def start(self) -> None:
         """Begin to serve."""
         await self.hub.start()
+        await self._peers.start()
+        await self._store.start(self._lost)
         self._looking = self.own(self._look_after())
 
     async def drain(self) -> None:
@@ -125,8 +159,14 @@ class Node:
         await asyncio.shield(self._drained)
 
     async def _drain(self) -> None:
-        for attachment in list(self._attachments):
+        attachments = list(self._attachments)
+        # Where there are other nodes each client is served until it goes there, one after the other.
+        pause = self.settings.drain_seconds / 2 / max(1, len(attachments)) if self._peers else 0.0
+        _random.shuffle(attachments)
+        for attachment in attachments:
             attachment.close(self.going_away())
+            if pause:
+                await asyncio.sleep(pause)
         if self._attachments:
             self._all_gone = asyncio.Event()
             try:
@@ -137,35 +177,50 @@ class Node:
             attachment.abort()
 
     async def stop(self) -> None:
-        """Drain, announce the end of the sessions, which go with this process, then end everything this node owns."""
+        """Drain, leave the sessions to other nodes, or announce their end where they go with this process, then end
+        everything this node owns.
+        """
         await self.drain()
         self._timers.stop()
-        for client in list(self.sessions.values()):
-            self.end(client, "stopped")
-        farewells = self._tasks - {self._looking}
-        if farewells:
-            _, late = await asyncio.wait(farewells, timeout=self.settings.drain_seconds)
+        if self._peers:
+            under_way = {task for client in self.sessions.values() for task in client.under_way}
+        else:
+            for client in list(self.sessions.values()):
+                self.end(client, "stopped")
+            under_way = set()
+        under_way |= self._tasks - {self._looking}
+        if under_way:
+            _, late = await asyncio.wait(under_way, timeout=self.settings.drain_seconds)
             if late:
-                logger.warning("%d disconnect callbacks take longer than the drain time and are cut", len(late))
+                logger.warning("%d callbacks and handlers take longer than the drain time and are cut", len(late))
         tasks = set(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._peers:
+            self._moves.forsake_all()
+        await self._store.stop()
+        await self._peers.stop()
         await self.hub.stop()
+
+    def _lost(self) -> None:
+        """Other nodes have taken this one for dead, and speak for its sessions."""
+        logger.error("this node was away for longer than its lease: its sessions are other nodes' now")
+        self._moves.forsake_all()
 
     def going_away(self) -> Close:
         """Return the word for a client of a node that stops, with a time of its own to come back."""
-        retry = _random.uniform(0, self.settings.retry_seconds)
+        retry = _random.uniform(0, _NEXT_NODE_SECONDS if self._peers else self.settings.retry_seconds)
         return Close(CloseCode.GOING_AWAY, "this server is stopping", retry_after_seconds=retry)
 
     async def admit(self, hello: HelloOptions, request: Request, transport: str) -> Attachment:
         """Take a hello. Whoever calls this must ``release`` what it returns. Raises Close."""
         if self.draining:
             raise self.going_away()
-        attached = await self.admission.admit(hello, request, transport)
+        attached = await self._admission.admit(hello, request, transport)
         self._carry(attached.client, attached.attachment)
         try:
-            await self.admission.welcome(attached)
+            await self._welcome.tell(attached)
         except BaseException:
             self.release(attached.attachment)  # a session that is attached for good would never expire
             raise
@@ -184,7 +239,7 @@ class Node:
             raise Close(
                 CloseCode.TOO_MANY_SESSIONS, "this server is full", retry_after_seconds=self.settings.retry_seconds
             )
-        visit = await self.admission.visit(request, transport, room, position, history)
+        visit = await self._visits.visit(request, transport, room, position, history)
         self._carry(visit.client, visit.attachment)
         self._watch(visit.attachment)
         return visit
@@ -213,9 +268,10 @@ class Node:
             client.told_at = told_at
             if client.state is not State.ENDED:
                 client.state = next_state(client.state, Event.DETACH)
-                ends = min(self._loop.time() + self.settings.resume_seconds, attachment.heartbeat.confirm_by)
-                self.own(self._store.detach(client.session_id, attachment.attach, ends))
-                client.away_since = self._loop.time()
+                now = self._loop.time()
+                seconds = min(self.settings.resume_seconds, attachment.heartbeat.confirm_by - now)
+                self.own(self._store.detach(client.session_id, attachment.attach, seconds))
+                client.away_since = now
                 if not client.missed:
                     self._miss(client, client.away_since)
 
@@ -227,25 +283,23 @@ class Node:
 
     def end(self, client: Session, reason: str, close: Close | None = None) -> None:
         """End a session for good."""
-        if client.state is State.ENDED:
+        if client.state in (State.ENDED, State.MOVED):
             return
         client.state = next_state(client.state, Event.END)
-        self.sessions.remove(client)
+        word: LastWord | None = None
         if close is not None and (is_final(close.code) or client.attachment is None):
             # On a dead line, or between two polls, nobody hears it now.
-            until = self._loop.time() + self.settings.resume_seconds
-            self.sessions.keep_untold(client, close, until, self.settings.max_sessions)
+            word = LastWord(int(close.code), close.reason)
+        self.sessions.end(client, word)
         if client.attachment is not None:
             client.attachment.close(close or Close(CloseCode.BYE, reason))
         client.jobs.clear()
         current = asyncio.current_task()
-        under_way = {
-            task for task in (client.worker, *(client.tasks or ())) if task is not None and task is not current
-        }
+        under_way = {task for task in client.under_way if task is not current}
         for task in under_way:
             task.cancel()
         self.verbs.asks.gone(client)
-        self.own(self._farewell(client, reason, under_way))
+        self.own(self._farewell(client, reason, word, under_way))
 
     def own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something that ends with this node at the latest."""
@@ -254,16 +308,22 @@ class Node:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _farewell(self, client: Session, reason: str, under_way: set[asyncio.Task[None]]) -> None:
+    async def _farewell(
+        self, client: Session, reason: str, word: LastWord | None, under_way: set[asyncio.Task[None]]
+    ) -> None:
+        mine = await self._store.end(client.session_id, word, self.settings.resume_seconds)
+        self.sessions.ended(client)
+        if not mine:
+            return  # its end is another node's
         await self.presence.leave_all(client)
         if under_way:
             # Handlers are over before the callbacks say that their session is, unless they will not be cancelled.
             await asyncio.wait(under_way, timeout=self.settings.close_seconds)
-        await self._store.remove(client.session_id)
         await self.hub.forget(f"{SESSION_INBOX}{client.session_id}")
-        if client.user_id is not None and not self.sessions.of_user(client.user_id):
+        if client.user_id is not None and not await self.verbs.sessions_of(client.user_id):
             await self.hub.forget(f"{USER_INBOX}{client.user_id}")
         await self.checks.disconnected(client, reason)
+        await self._store.remove(client.session_id)
 
     async def _look_after(self) -> None:
         """End sessions whose time has run out, and sweep rooms now and then."""
@@ -272,7 +332,10 @@ class Node:
             await asyncio.sleep(self._look_seconds)
             looks += 1
             try:
-                await self._end_expired()
+                for session_id in await self._store.expired():
+                    if (client := self.sessions.get(session_id)) is not None:
+                        self.end(client, "expired")
+                await self._adopt()
                 if looks % _SWEEP_EVERY == 0:
                     await self.hub.sweep()
             except Exception:
@@ -283,16 +346,15 @@ class Node:
         client.missed = True
         self._timers.call_at(away_since + self.settings.presence_seconds, partial(self._absent, client))
 
-    async def _end_expired(self) -> None:
-        self.sessions.forget_untold(self._loop.time())
-        for record in await self._store.expired(self._loop.time()):
-            client = self.sessions.get(record.session_id)
-            if client is not None:
-                self.end(client, "expired")
+    async def _adopt(self) -> None:
+        """Speak for sessions whose nodes are gone, and see that nobody stays in a room who is."""
+        while records := await self._store.adopt(self.settings.resume_seconds):
+            for record in records:
+                await self.presence.absent(self._moves.adopted(record))
 
     def _absent(self, client: Session) -> None:
         client.missed = False
-        if client.away_since is None or client.state is State.ENDED:
+        if client.away_since is None or client.state in (State.ENDED, State.MOVED):
             return
         if self._loop.time() < client.away_since + self.settings.presence_seconds:
             self._miss(client, client.away_since)  # it has been back meanwhile
@@ -317,15 +379,6 @@ class Node:
                 )
         if math.isfinite(again_at):
             attachment.timer = self._timers.call_at(again_at, partial(self._tick, attachment))
-
-
-def _memory_broker(settings: Settings, loop: asyncio.AbstractEventLoop) -> MemoryBroker:
-    return MemoryBroker(
-        clock=loop.time,
-        new_epoch=partial(secrets.token_urlsafe, 6),
-        max_rooms=settings.max_rooms,
-        idle_seconds=settings.room_idle_seconds,
-    )
 
 
 def _warn_of_short_retentions(declarations: Declarations, settings: Settings) -> None:

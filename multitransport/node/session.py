@@ -18,10 +18,13 @@ from multitransport.node.request import Request
 from multitransport.protocol.codec import Malformed
 from multitransport.protocol.frames import ClientFrame, JoinOptions
 
-__all__ = ["Job", "JoinRequest", "Session"]
+__all__ = ["Job", "JoinRequest", "Repeat", "Session"]
 
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+_POLLS, _STREAMS = b"p", b"s"
+"""What a record's credential begins with: any node has to know whether the next poll need not be checked."""
 
 
 class JoinRequest:
@@ -32,6 +35,16 @@ class JoinRequest:
     def __init__(self, room: str, options: JoinOptions) -> None:
         self.room = room
         self.options = options
+
+
+class Repeat:
+    """A frame that another node had claimed and may not have carried out: its client has sent it again."""
+
+    __slots__ = ("frame", "seq")
+
+    def __init__(self, frame: ClientFrame | Malformed, seq: int) -> None:
+        self.frame = frame
+        self.seq = seq
 
 
 class Verbs(Protocol):
@@ -46,7 +59,7 @@ class Verbs(Protocol):
         ...
 
 
-Job = ClientFrame | Malformed | JoinRequest
+Job = ClientFrame | Malformed | JoinRequest | Repeat
 
 
 class Session:
@@ -54,23 +67,21 @@ class Session:
 
     __slots__ = (
         "_before",
-        "_data",
         "_verbs",
         "admissions",
         "attachment",
         "away_since",
-        "credential",
         "gates",
         "http",
+        "inherited",
         "jobs",
         "joining",
-        "metas",
         "missed",
-        "polling",
         "rates",
         "record",
         "resumed",
         "settled",
+        "settling",
         "shown",
         "state",
         "tasks",
@@ -90,8 +101,10 @@ class Session:
         self.away_since: float | None = None
         self.missed = False
         """A timer will see whether it is away for too long to be shown as present."""
-        self.credential = b""
-        self.polling = False
+        self.inherited = 0
+        """Up to this seq frames were claimed by other nodes."""
+        self.settling: asyncio.Event | None = None
+        """Set when a node that was busy with it has news of that; there while somebody waits for it."""
         self.jobs: list[Job] = []
         self.joining: str | None = None
         """The room whose check runs, or did last, unless the server has taken it out of there meanwhile."""
@@ -104,13 +117,10 @@ class Session:
         """Connect checks of namespaces it has passed since then."""
         self.rates: Mapping[str, float] = _NOTHING
         """How often it wants to hear of rooms at most, by room."""
-        self.metas: Mapping[str, Any] = _NOTHING
-        """What it says of itself, by room."""
         self.shown: Mapping[str, Meta] = _NOTHING
         """What others were told of it, by room."""
         self.told_at: Mapping[str, float] = _NOTHING
         """While it is detached, when it was told last in rooms that it wants to hear of only so often."""
-        self._data: dict[str, Any] | None = None
         self._before: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
@@ -121,19 +131,19 @@ class Session:
         that a check that refuses changes nothing.
         """
         self.resumed = True
-        if client._data is not None:
-            self._before = client._data.copy()
-            self._data = client._data.copy()
+        if client.record.data is not None:
+            self._before = client.record.data.copy()
+            self.record.data = client.record.data.copy()
 
     def resume_as(self, candidate: Session) -> None:
         """Take over what the connect check made of the request that resumes it."""
         self.http = candidate.http
-        self.credential = candidate.credential
+        self.record.credential = candidate.record.credential
         self.admissions += candidate.admissions
         self.gates = candidate.gates
         self.resumed = True
-        if candidate._data is not None:
-            _merge(self.data, candidate._before or {}, candidate._data)
+        if candidate.record.data is not None:
+            _merge(self.data, candidate._before or {}, candidate.record.data)
 
     def set_rate(self, room: str, max_rate: float | None) -> None:
         """Note how often it wants to hear of a room at most; None lifts the bound."""
@@ -141,6 +151,16 @@ class Session:
             self.rates = {**self.rates, room: max_rate}
         elif room in self.rates:
             self.rates = {name: rate for name, rate in self.rates.items() if name != room}
+
+    @property
+    def moved(self) -> bool:
+        """Whether another node speaks for it."""
+        return self.state is State.MOVED
+
+    @property
+    def under_way(self) -> list[asyncio.Task[None]]:
+        """What is being carried out for it."""
+        return [task for task in (self.worker, *(self.tasks or ())) if task is not None]
 
     @property
     def session_id(self) -> str:
@@ -164,10 +184,34 @@ class Session:
 
     @property
     def data(self) -> dict[str, Any]:
-        """Anything the application wants to keep with the session."""
-        if self._data is None:
-            self._data = {}
-        return self._data
+        """Anything the application wants to keep with the session; where there are several nodes, what MessagePack can
+        say, kept when a check, handler or callback is over.
+        """
+        if self.record.data is None:
+            self.record.data = {}
+        return self.record.data
+
+    @property
+    def metas(self) -> Mapping[str, Any]:
+        """What it says of itself, by room."""
+        return self.record.metas or _NOTHING
+
+    @metas.setter
+    def metas(self, metas: Mapping[str, Any]) -> None:
+        self.record.metas = dict(metas) if metas else None
+
+    @property
+    def polling(self) -> bool:
+        """Whether it is carried by polls; between two of them too."""
+        return self.record.credential.startswith(_POLLS)
+
+    def has_shown(self, credential: bytes) -> bool:
+        """Whether the connect check has seen this credential last."""
+        return self.record.credential[1:] == credential
+
+    def note_credential(self, credential: bytes, *, polling: bool) -> None:
+        """Note what the connect check has seen, and whether polls carry the session."""
+        self.record.credential = (_POLLS if polling else _STREAMS) + credential
 
     @property
     def rooms(self) -> frozenset[str]:

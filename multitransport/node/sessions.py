@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from multitransport.node.attachment import Close
+from multitransport.brokers.base import LastWord
 from multitransport.node.session import Session
-from multitransport.protocol.codes import is_final
 
 __all__ = ["Sessions"]
 
@@ -17,7 +16,7 @@ class Sessions(Mapping[str, Session]):
     def __init__(self) -> None:
         self._by_id: dict[str, Session] = {}
         self._by_user: dict[str, dict[str, Session]] = {}
-        self._untold: dict[str, tuple[Close, float]] = {}
+        self._ending: dict[str, LastWord | None] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -39,33 +38,26 @@ class Sessions(Mapping[str, Session]):
             self._by_user.setdefault(client.user_id, {})[client.session_id] = client
 
     def remove(self, client: Session) -> None:
-        """Remove a session that has ended."""
+        """Remove a session that is not this node's any more."""
         self._by_id.pop(client.session_id, None)
         if client.user_id is not None and (own := self._by_user.get(client.user_id)) is not None:
             own.pop(client.session_id, None)
             if not own:
                 del self._by_user[client.user_id]
 
-    def keep_untold(self, client: Session, close: Close, until: float, most: int) -> None:
-        """Keep until then why the application ended a session whose client may not have heard it; the latest are kept.
+    def end(self, client: Session, word: LastWord | None) -> None:
+        """A session is ending: until its store knows, this does."""
+        self.remove(client)
+        self._ending[client.session_id] = word
 
-        What is kept later must be kept longer.
-        """
-        self._untold[client.session_id] = close, until
-        while len(self._untold) > most:
-            del self._untold[next(iter(self._untold))]
+    def ended(self, client: Session) -> None:
+        """The store knows."""
+        self._ending.pop(client.session_id, None)
 
-    def forget_untold(self, now: float) -> None:
-        """Forget what it is too late for to come back."""
-        while self._untold:
-            oldest = next(iter(self._untold))
-            if self._untold[oldest][1] > now:
-                break
-            del self._untold[oldest]
+    def is_ending(self, session_id: str) -> bool:
+        """Tell whether a session ends at the moment."""
+        return session_id in self._ending
 
-    def untold(self, session_id: str) -> Close | None:
-        """Return why a session ended whose client comes back, each time where that is final, else once."""
-        close, _ = self._untold.get(session_id, (None, 0.0))
-        if close is not None and not is_final(close.code):
-            del self._untold[session_id]
-        return close
+    def word_of(self, session_id: str) -> LastWord | None:
+        """Return with what a session ends at the moment."""
+        return self._ending.get(session_id)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from multitransport.brokers.url import check_broker
 from multitransport.core.limits import Limits
 from multitransport.errors import ConfigurationError
 
@@ -28,7 +29,13 @@ class Settings(Limits, frozen=True, kw_only=True):
     """Origins (``https://app.example``) allowed beside the page's own; ``*`` allows all, without credentials."""
 
     broker: str = "memory"
-    """Where rooms live. ``memory`` is this process."""
+    """Where rooms and sessions live. ``memory`` is this process; a Redis (``redis://host:6379/0``) is shared by nodes."""
+
+    redis_prefix: str = "multitransport"
+    """What the names of all keys and channels in Redis begin with. Deployments in one Redis need one each."""
+
+    lease_seconds: float = 15.0
+    """How long others wait for a node that Redis hears nothing of, until they take its sessions over."""
 
     ping_seconds: float = 25.0
     """How often the server pings."""
@@ -75,8 +82,7 @@ class Settings(Limits, frozen=True, kw_only=True):
         for origin in self.origins:
             if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
                 raise ConfigurationError(f"an origin is like https://app.example, without a path, not {origin!r}")
-        if self.broker != "memory":
-            raise ConfigurationError(f"there is no broker {self.broker!r}; this version has 'memory'")
+        check_broker(self.broker)
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if isinstance(value, int | float) and not isinstance(value, bool) and not value > 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import reprlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from multitransport.errors import BrokerUnavailable, Refuse
 from multitransport.node.asks import Answers, Asks
 from multitransport.node.attachment import Close
 from multitransport.node.dispatch import Dispatch
+from multitransport.node.elsewhere import Elsewhere, packed_answers, unpacked_outcome
 from multitransport.node.hub import Hub
 from multitransport.node.presence import Presence
 from multitransport.node.rooms import SESSION_INBOX, USER_INBOX, RoomTable
@@ -63,6 +65,7 @@ class ServerVerbs:
         rooms: RoomTable,
         dispatch: Dispatch,
         presence: Presence,
+        elsewhere: Elsewhere,
         end: Callable[[Session, str, Close], None],
         max_asks: int,
     ) -> None:
@@ -71,8 +74,16 @@ class ServerVerbs:
         self._rooms = rooms
         self._dispatch = dispatch
         self._presence = presence
+        self._elsewhere = elsewhere
         self._end = end
-        self.asks = Asks(sessions, self._ask, max_asks)
+        self.asks = Asks(sessions, self._ask, elsewhere.new_ask_id, max_asks)
+        elsewhere.serve(
+            take_in=dispatch.take_in,
+            take_out=dispatch.take_out,
+            end=self._end_here,
+            show=presence.change,
+        )
+        elsewhere.peers.serve(answer=self._answer_here, request_all=self._request_all_here)
 
     async def publish(self, room: str, draft: Draft, *, volatile: bool) -> Position | None:
         """Publish to one room, as ``publish_all`` does."""
@@ -100,68 +111,117 @@ class ServerVerbs:
 
     async def _publish(self, room: str, draft: Draft, retention: Retention, *, volatile: bool) -> Position | None:
         inbox = room.startswith((SESSION_INBOX, USER_INBOX))
-        if inbox:
-            await self._open_inbox(room)
+        owned = await self._open_inbox(room) if inbox else True
         if volatile:
             await self._hub.flash(room, draft)
             return None
         position = await self._hub.publish(room, draft, retention)
-        if inbox and not self._owners(room):
+        if not owned:
             await self._hub.forget(room)  # whoever comes later begins with what comes later
         return position
 
-    async def _open_inbox(self, inbox: str) -> None:
-        for client in self._owners(inbox):
+    async def _open_inbox(self, inbox: str) -> bool:
+        """Have its owners read an inbox; False where there are none."""
+        if inbox.startswith(USER_INBOX):
+            owners = await self._elsewhere.named(inbox.removeprefix(USER_INBOX), None)
+        else:
+            owners = [inbox.removeprefix(SESSION_INBOX)]
+        found = False
+        for session_id in owners:
             try:
-                await self._dispatch.take_in(client, inbox)
+                found = await self._elsewhere.open_inbox(session_id, inbox) or found
             except Refuse as refuse:
                 raise BrokerUnavailable(refuse.message) from None
+        return found
+
+    async def sessions_of(self, user_id: str) -> list[str]:
+        """Return the ids of a user's sessions. Raises BrokerUnavailable."""
+        return await self._elsewhere.named(user_id, None)
 
     async def join(self, room: str, user: str | None, session: str | None) -> None:
         """Join sessions to a room without asking its check. Raises Refuse where no such room is declared, and after the
-        others are joined, where one has no place for it.
+        others are joined, where one has no place for it; BrokerUnavailable.
         """
         self._rooms.resolve(room)
         refused: Refuse | None = None
-        for client in self._named(user, session):
+        for session_id in await self._elsewhere.named(user, session):
             try:
-                await self._dispatch.take_in(client, room)
+                await self._elsewhere.do("take_in", session_id, room)
             except Refuse as refuse:
                 refused = refuse
         if refused is not None:
             raise refused
 
     async def leave(self, room: str, user: str | None, session: str | None) -> None:
-        """Take sessions out of a room. Raises Refuse where no such room is declared."""
+        """Take sessions out of a room. Raises Refuse where no such room is declared; BrokerUnavailable."""
         self._rooms.resolve(room)
-        for client in self._named(user, session):
-            await self._dispatch.take_out(client, room)
+        for session_id in await self._elsewhere.named(user, session):
+            await self._elsewhere.do("take_out", session_id, room)
 
     async def disconnect(self, user: str | None, session: str | None, code: int, reason: str) -> None:
-        """End sessions with an application's close code: 4000-4499 lets the client come back, 4500-4999 is final."""
+        """End sessions with an application's close code: 4000-4499 lets the client come back, 4500-4999 is final.
+
+        Raises BrokerUnavailable.
+        """
         if code not in _APPLICATION_CODES and code != CloseCode.ENDED:
             raise ValueError(f"{code!r} is not a close code of an application: use 4000 to 4999")
         if len(reason.encode()) > MAX_REASON_BYTES:
             raise ValueError(f"a reason is at most {MAX_REASON_BYTES} bytes, not {reprlib.repr(reason)}")
-        for client in self._named(user, session):
-            self._end(client, reason or "disconnected", Close(code, reason))
+        for session_id in await self._elsewhere.named(user, session):
+            await self._elsewhere.do("end", session_id, int(code), reason)
+
+    async def _end_here(self, client: Session, code: int, reason: str) -> None:
+        self._end(client, reason or "disconnected", Close(code, reason))
 
     async def request(self, client: Session, event: str, data: Any, timeout: float) -> Any:
         """Ask one client; see Asks."""
         return await self.asks.request(client, draft_of(event, data), timeout)
 
     async def request_all(self, room: str, event: str, data: Any, timeout: float) -> Answers:
-        """Ask everybody who is in a room now; see Asks. Raises Refuse where no such room is declared."""
+        """Ask everybody who is in a room now; see Asks. Raises Refuse where no such room is declared;
+        BrokerUnavailable.
+        """
         self._rooms.resolve(room)
+        draft = draft_of(event, data)
+        here = self._request_all(room, draft, timeout)
+        others = [
+            self._elsewhere.request_all(node, room, draft, timeout) for node in await self._elsewhere.other_nodes()
+        ]
+        if not others:
+            return await here
+        told = Answers({}, {}, [])
+        for part in await asyncio.gather(here, *others):
+            told.answers.update(part.answers)
+            told.errors.update(part.errors)
+            told.missing.extend(part.missing)
+        return told
+
+    async def _request_all(self, room: str, draft: Draft, timeout: float) -> Answers:
         asked = [client for client in self._sessions.values() if room in client.record.rooms]
-        return await self.asks.request_all(asked, draft_of(event, data), timeout)
+        return await self.asks.request_all(asked, draft, timeout)
+
+    async def _request_all_here(self, room: str, event: str, data: bytes, binary: bool, timeout: float) -> list[Any]:
+        return packed_answers(await self._request_all(room, Draft(event, data, binary), timeout))
+
+    async def answered(self, client: Session, ask: str, outcome: Any) -> bool:
+        """Take an answer of a session, or a RequestError in place of one; False where nobody asks it."""
+        node = self._elsewhere.node_of_ask(ask)
+        if node is not None:
+            return await self._elsewhere.answered(node, client.session_id, ask, outcome)
+        return self.asks.answered(client.session_id, ask, outcome)
+
+    async def _answer_here(self, session_id: str, ask: str, outcome: list[Any]) -> bool:
+        return self.asks.answered(session_id, ask, unpacked_outcome(outcome))
 
     async def _ask(self, inbox: str, draft: Draft) -> None:
         await self.publish(inbox, draft, volatile=False)
 
     async def change_presence(self, client: Session, room: str, meta: Any) -> None:
         """Change what others see of a session."""
-        await self._presence.change(client, room, meta)
+        if client.moved:
+            await self._elsewhere.do("show", client.session_id, room, meta)
+        else:
+            await self._presence.change(client, room, meta)
 
     async def members(self, room: str) -> list[Member]:
         """Return who is in a room with presence; see Presence."""
@@ -176,20 +236,6 @@ class ServerVerbs:
             return RoomPage(log.position, [], {str(each.draft.key): _data(each.draft) for each in log.values()})
         page = [Published(each.offset, each.draft.event, _data(each.draft)) for each in _after(log, recovery.offset)]
         return RoomPage(log.position, page, {})
-
-    def _owners(self, inbox: str) -> list[Session]:
-        if inbox.startswith(USER_INBOX):
-            return self._named(inbox.removeprefix(USER_INBOX), None)
-        return self._named(None, inbox.removeprefix(SESSION_INBOX))
-
-    def _named(self, user: str | None, session: str | None) -> list[Session]:
-        if (user is None) == (session is None):
-            raise TypeError("say either user= or session=")
-        if session is not None:
-            client = self._sessions.get(session)
-            return [] if client is None else [client]
-        assert user is not None
-        return self._sessions.of_user(user)
 
 
 def draft_of(

@@ -15,5 +15,5 @@ async def send_frames(node: Node, scope: Scope, receive: Receive, send: Send, he
     settings = node.settings
     body = await read_body(scope, receive, max_bytes=settings.max_message_bytes, within_seconds=settings.hello_seconds)
     hello, frames = open_message(body)
-    answer = await node.intake.send(hello, frames, Request(scope))
+    answer = await node.intake.send(hello, frames, Request(scope), body)
     await respond(send, 200, [*headers, (b"content-type", NDJSON)], answer)

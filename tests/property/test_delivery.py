@@ -294,7 +294,7 @@ class Delivery(RuleBasedStateMachine):
         await asyncio.gather(*self.world.asks)
         assert len(node.sessions) == 0
         assert self.world.record.present == {}
-        assert await node._store.count() == 0
+        assert len(node._store._records) == 0
         assert await node.verbs.members(TEAM) == []
         assert node.hub._feeds == {}
         await node.stop()

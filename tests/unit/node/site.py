@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
 
+from multitransport.brokers.backends import memory_backend
 from multitransport.node.attachment import Attachment
 from multitransport.node.declarations import Declarations
 from multitransport.node.node import Node
@@ -48,7 +50,13 @@ class Site:
         self.declared.on_disconnect(self._note_end)
 
     async def __aenter__(self) -> Self:
-        self.node = Node(self.declared, self.host, self.settings, secret_keys=["key"])
+        backend = memory_backend(
+            asyncio.get_running_loop().time,
+            max_rooms=self.settings.max_rooms,
+            max_sessions=self.settings.max_sessions,
+            room_idle_seconds=self.settings.room_idle_seconds,
+        )
+        self.node = Node(self.declared, self.host, self.settings, secret_keys=["key"], backend=backend)
         await self.node.start()
         return self
 
@@ -81,7 +89,7 @@ class Site:
         """Send a message beside a stream, and return the frames of the answer. Raises Close."""
         hello = HelloOptions(v=1, new=NEW, attach=attach, token=token, acked=acked)
         message = b"\n".join(msgspec.json.encode(frame) for frame in frames)
-        return frames_of(await self.node.intake.send(hello, decode_message(message), self.request(cookie)))
+        return frames_of(await self.node.intake.send(hello, decode_message(message), self.request(cookie), b""))
 
     def take(self, attachment: Attachment) -> list[Any]:
         """Return the frames there are to write."""

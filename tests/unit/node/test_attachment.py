@@ -117,7 +117,7 @@ async def test_an_ack_is_repeated_where_a_seq_is() -> None:
     carried.process(1)
     carried.take()
     assert carried.take() == []
-    carried.attachment.repeat_ack()
+    carried.attachment.repeat(1)
     assert carried.take() == [["ack", 1]]
 
 

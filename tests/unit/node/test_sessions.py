@@ -5,7 +5,6 @@ from typing import cast
 import pytest
 
 from multitransport.core.session import SessionRecord
-from multitransport.node.attachment import Close
 from multitransport.node.request import Request
 from multitransport.node.session import Session, Verbs
 from multitransport.node.sessions import Sessions
@@ -57,23 +56,3 @@ def test_a_user_is_a_string() -> None:
     with pytest.raises(AttributeError, match="connect check"):
         one.user_id = None
     assert one.user_id == "7"
-
-
-def test_why_the_application_ended_a_session_is_told_once_or_each_time_where_it_is_final() -> None:
-    sessions = Sessions()
-    sessions.keep_untold(session("1"), Close(4000, "later"), 1.0, 10)
-    sessions.keep_untold(session("2"), Close(4500, "never"), 2.0, 10)
-    assert [getattr(sessions.untold("1"), "code", None) for _ in range(2)] == [4000, None]
-    assert [getattr(sessions.untold("2"), "code", None) for _ in range(2)] == [4500, 4500]
-    sessions.keep_untold(session("3"), Close(4500), 3.0, 10)
-    sessions.forget_untold(2.0)
-    assert (sessions.untold("2"), sessions.untold("3") is None) == (None, False)
-    sessions.forget_untold(3.0)
-    assert sessions._untold == {}
-
-
-def test_of_what_is_untold_only_the_latest_is_kept() -> None:
-    sessions = Sessions()
-    for number in range(5):
-        sessions.keep_untold(session(str(number)), Close(4500), 1.0, 3)
-    assert [number for number in range(5) if sessions.untold(str(number))] == [2, 3, 4]

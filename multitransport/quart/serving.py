@@ -11,10 +11,12 @@ from weakref import WeakSet
 
 from quart import Quart
 
+from multitransport.brokers.url import MEMORY
 from multitransport.errors import ConfigurationError
 from multitransport.node.declarations import Declarations
 from multitransport.node.host import Scope
 from multitransport.node.node import Node
+from multitransport.quart.backend import choose_backend
 from multitransport.quart.config import read_secret_keys, read_settings
 from multitransport.quart.host import QuartHost
 from multitransport.quart.shutdown import server_stopping
@@ -71,7 +73,9 @@ class Serving:
             raise ConfigurationError(
                 f"prefix was {self.prefix!r} at init_app, now it is {settings.prefix!r}; set it before"
             )
-        node = Node(self._declarations, QuartHost(self._app), settings, secret_keys=read_secret_keys(self._app))
+        keys = read_secret_keys(self._app, shared=settings.broker != MEMORY)
+        backend = choose_backend(settings, keys)
+        node = Node(self._declarations, QuartHost(self._app), settings, secret_keys=keys, backend=backend)
         transports = TransportApp(node, self.prefix)
         stopping = server_stopping() if settings.hypercorn_drain else None
         await _spawn(node.start())

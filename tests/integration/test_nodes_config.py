@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from hypercorn.config import Config
 from quart import request
 
 from multitransport.client import Publication, connect
+from multitransport.node.settings import Settings
 from multitransport.testing.waiting import eventually
 from tests.integration.nodes import PROXIES, Node, hello, posted, proxied
+from tests.proxies import documented
 
 ONE_AFTER_THE_OTHER = ["one", "two", "three"]
 
@@ -145,3 +149,25 @@ async def test_only_the_proxy_says_who_the_visitor_is(proxy: str, tmp_path: Path
     ):
         found = (await http.get(f"{origin}/seen", headers=forged)).json()
     assert found == {"host": origin.removeprefix("http://"), "scheme": "http", "address": "127.0.0.2"}
+
+
+@pytest.mark.parametrize(
+    ("page", "language"), [("deploy", "nginx"), ("deploy-nodes", "nginx"), ("deploy-nodes", "haproxy")]
+)
+def test_timeouts_outlast_what_is_quiet_for_good_reason(page: str, language: str) -> None:
+    settings = Settings()
+    quiet = max(settings.ping_seconds + settings.grace_seconds, settings.poll_seconds, settings.stalled_seconds)
+    wanted = (
+        {"proxy_read_timeout", "proxy_send_timeout"}
+        if language == "nginx"
+        else {"timeout client", "timeout server", "timeout tunnel"}
+    )
+    found = dict(
+        re.findall(
+            r"^ *(\w+_timeout|timeout [\w-]+) (\d+)s;?$", documented(f"howto/{page}.md", language), flags=re.MULTILINE
+        )
+    )
+    assert wanted <= set(found)
+    assert all(int(found[name]) > 2 * quiet for name in wanted)
+    # Idle connections are given up before Hypercorn does.
+    assert "keepalive_timeout" not in found or int(found["keepalive_timeout"]) < Config().keep_alive_timeout

@@ -1,6 +1,6 @@
 # `make help` lists what there is. Everything is installed inside the checkout (.venv, node_modules), except system packages.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults bench lint format js setup setup-demo setup-system setup-node clean
+.PHONY: help demo test test-faults bench lint format js setup setup-demo setup-nodes setup-system setup-node clean
 
 PORT ?= 8000
 PYTEST_ARGS ?=
@@ -8,8 +8,13 @@ PYTEST_ARGS ?=
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: setup-demo ## run the examples on http://127.0.0.1:8000 (PORT= chooses another port)
+ifdef NODES
+demo: setup-demo setup-nodes
+	@.venv/bin/python -m examples.cluster --nodes $(NODES) --port $(PORT)
+else
+demo: setup-demo ## run the examples on http://127.0.0.1:8000 (PORT= chooses another port; NODES=3: on 3 nodes behind nginx)
 	@cd examples && ../.venv/bin/multitransport run app:app --host 127.0.0.1 --port $(PORT)
+endif
 
 test: setup-system setup setup-node ## install what the tests need, then run every check and the tests (CHROMIUM= names a browser)
 	@checks=0; .venv/bin/python scripts/check.py || checks=1; \
@@ -37,6 +42,9 @@ setup: ## install the Python packages into .venv
 
 setup-demo:
 	@scripts/venv demo
+
+setup-nodes:
+	@scripts/system nginx redis-server
 
 setup-system:
 	@scripts/system

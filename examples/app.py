@@ -9,13 +9,15 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # where the package `examples` is
 
 from examples.chat.chat import pages as chat
+from examples.cluster.cluster import NODE
+from examples.cluster.cluster import pages as cluster
 from examples.dashboard.dashboard import pages as dashboard
 from examples.index.index import pages as index
 from examples.jobs.jobs import pages as jobs
 from examples.shared import serve
 from examples.ticker.ticker import pages as ticker
 
-app = serve(index, dashboard, chat, ticker, jobs)
+app = serve(index, dashboard, chat, ticker, jobs, *([cluster] if NODE else []))
 
 if __name__ == "__main__":
     app.run(port=int(os.environ.get("PORT", "8000")))

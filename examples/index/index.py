@@ -7,6 +7,7 @@ import asyncio
 from quart import Blueprint, render_template
 
 from examples.chat.chat import ROOMS
+from examples.cluster.cluster import NODE, TICKS
 from examples.dashboard.dashboard import READINGS
 from examples.jobs.jobs import LIST
 from examples.shared import keep_running, rt
@@ -21,6 +22,7 @@ ROOMS_OF = {
     "chat": [f"chat/{room}" for room in ROOMS],
     "ticker": [MARKET],
     "jobs": [LIST],
+    **({"cluster": [TICKS]} if NODE else {}),
 }
 
 pages = Blueprint("index", __name__, static_folder="static", static_url_path="/static", template_folder="templates")

@@ -10,7 +10,10 @@ from typing import Any
 
 from quart import Blueprint, Quart, Response, current_app, g, request, session
 
-from multitransport import MultiTransport, Session
+from examples.shared.turns import turn
+from multitransport import BrokerUnavailable, MultiTransport, Session
+
+AGAIN_SECONDS = 0.5
 
 rt = MultiTransport()
 
@@ -40,8 +43,24 @@ async def restrict(response: Response) -> Response:
     return response
 
 
-def keep_running(pages: Blueprint, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run ``work`` from the start of serving to its end, and log it where it ends by itself."""
+def keep_running(pages: Blueprint, work: Callable[[], Coroutine[Any, Any, None]], *, everywhere: bool = False) -> None:
+    """Run ``work`` from the start of serving to its end, and log it where it ends by itself.
+
+    Of several nodes one does it at a time, or ``everywhere`` each. Where the broker is away it begins anew.
+    """
+
+    async def persist() -> None:
+        while True:
+            try:
+                await work()
+                return
+            except* BrokerUnavailable as group:  # also of the task groups that work may have
+                current_app.logger.warning("%s begins anew: %s", work.__qualname__, group.exceptions[0])
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def in_turn() -> None:
+        async with turn(work.__qualname__):
+            await persist()
 
     @pages.while_app_serving
     async def own() -> AsyncGenerator[None]:
@@ -51,7 +70,7 @@ def keep_running(pages: Blueprint, work: Callable[[], Coroutine[Any, Any, None]]
             if not task.cancelled() and task.exception():
                 logger.error("%s has stopped", work.__qualname__, exc_info=task.exception())
 
-        task = asyncio.create_task(work())
+        task = asyncio.create_task(persist() if everywhere else in_turn())
         task.add_done_callback(report)
         try:
             yield
@@ -65,6 +84,8 @@ def serve(*examples: Blueprint) -> Quart:
     app = Quart(__name__, static_url_path="/shared")
     app.secret_key = os.environ.get("SECRET_KEY") or secrets.token_hex(32)
     app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
+    if broker := os.environ.get("MULTITRANSPORT_BROKER"):
+        app.config["MULTITRANSPORT_BROKER"] = broker
     rt.init_app(app)
     for example in examples:
         app.register_blueprint(example, url_prefix=None if example is examples[0] else f"/{example.name}")

@@ -14,13 +14,16 @@ import httpx
 
 from multitransport.errors import BrokerUnavailable
 from multitransport.protocol.position import Position
-from multitransport.testing.server import ServerProcess
+from multitransport.testing.server import ServerProcess, free_port
 from multitransport.testing.waiting import eventually
-from tests.nginx import balanced
+from tests.proxies import nginx
 
 __all__ = ["SETTINGS", "Cluster", "cluster"]
 
 APP = "tests.faults.nodes.app:app"
+PAGE = "howto/deploy-nodes.md"
+_SERVERS = tuple(f"127.0.0.1:{port}" for port in (8001, 8002, 8003))
+"""Those of the page."""
 
 SETTINGS: dict[str, float] = {
     "ping_seconds": 2.0,
@@ -37,9 +40,9 @@ SETTINGS: dict[str, float] = {
 class Cluster:
     """``origin`` is where visitors go. ``nodes`` may be killed, terminated, suspended, resumed and started again."""
 
-    def __init__(self, nodes: Sequence[ServerProcess], origin: str, notes: Path) -> None:
+    def __init__(self, nodes: Sequence[ServerProcess], notes: Path) -> None:
         self.nodes = nodes
-        self.origin = origin
+        self.origin = ""
         self._notes = notes
         self._http = httpx.AsyncClient(verify=False, timeout=30.0, limits=httpx.Limits(keepalive_expiry=1.0))
 
@@ -86,7 +89,7 @@ class Cluster:
 
 @asynccontextmanager
 async def cluster(brokers: Sequence[str], folder: Path, **settings: float) -> AsyncIterator[Cluster]:
-    """Give as many nodes as there are URLs of brokers, each with its own."""
+    """Give as many nodes as there are URLs of brokers, each with its own: three at most, as the how-to has them."""
     notes = folder / "notes"
     notes.touch()
     shared = {f"MULTITRANSPORT_{name.upper()}": str(value) for name, value in {**SETTINGS, **settings}.items()}
@@ -96,8 +99,11 @@ async def cluster(brokers: Sequence[str], folder: Path, **settings: float) -> As
     ]
     async with contextlib.AsyncExitStack() as stack:
         await asyncio.gather(*(stack.enter_async_context(node) for node in nodes))
-        origin = await stack.enter_async_context(balanced([node.port for node in nodes], folder))
-        made = Cluster(nodes, origin, notes)
+        made = Cluster(nodes, notes)
         stack.push_async_callback(made.close)
         await made.ready()
+        # Where the page has more servers than there are, nobody is at the others.
+        addresses = {server: f"127.0.0.1:{free_port()}" for server in _SERVERS}
+        addresses |= {server: node.url.removeprefix("http://") for server, node in zip(_SERVERS, nodes, strict=False)}
+        made.origin = await stack.enter_async_context(nginx(PAGE, addresses, folder))
         yield made

@@ -17,7 +17,8 @@ from examples.jobs.jobs import pages as jobs
 from examples.shared import serve
 from examples.ticker.ticker import pages as ticker
 
-app = serve(index, dashboard, chat, ticker, jobs, *([cluster] if NODE else []))
+# The market of the ticker and the tasks of the jobs are in the memory of one process.
+app = serve(index, dashboard, chat, *([cluster] if NODE else [ticker, jobs]))
 
 if __name__ == "__main__":
     app.run(port=int(os.environ.get("PORT", "8000")))

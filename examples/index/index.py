@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from quart import Blueprint, render_template
+from quart import Blueprint, current_app, render_template
 
 from examples.chat.chat import ROOMS
-from examples.cluster.cluster import NODE, TICKS
+from examples.cluster.cluster import TICKS
 from examples.dashboard.dashboard import READINGS
 from examples.jobs.jobs import LIST
 from examples.shared import keep_running, rt
@@ -22,7 +22,7 @@ ROOMS_OF = {
     "chat": [f"chat/{room}" for room in ROOMS],
     "ticker": [MARKET],
     "jobs": [LIST],
-    **({"cluster": [TICKS]} if NODE else {}),
+    "cluster": [TICKS],
 }
 
 pages = Blueprint("index", __name__, static_folder="static", static_url_path="/static", template_folder="templates")
@@ -36,8 +36,9 @@ async def watch(client: Session) -> None:
 async def count_people() -> None:
     """Publish how many are in each example whenever that has changed."""
     told: dict[str, int] = {}
+    served = {example: rooms for example, rooms in ROOMS_OF.items() if example in current_app.blueprints}
     while True:
-        for example, rooms in ROOMS_OF.items():
+        for example, rooms in served.items():
             here = {member.id for room in rooms for member in await rt.members(room)}
             if told.get(example) != len(here):
                 told[example] = len(here)

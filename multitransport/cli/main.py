@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import click
 
+from multitransport.cli.members import members
+from multitransport.cli.publish import publish
 from multitransport.cli.run import run
+from multitransport.cli.tail import tail
 
 __all__ = ["main"]
 
@@ -12,7 +15,8 @@ __all__ = ["main"]
 @click.group()
 @click.version_option(package_name="multitransport")
 def main() -> None:
-    """Serve applications with multitransport."""
+    """Serve applications with multitransport; publish to their rooms and look into them from outside."""
 
 
-main.add_command(run)
+for command in (run, publish, tail, members):
+    main.add_command(command)

@@ -20,16 +20,17 @@ from multitransport.brokers.redis.timing import Timing
 from multitransport.core.log import Retention
 from multitransport.errors import BrokerUnavailable
 
-__all__ = ["DECLARE_SECONDS", "DeclaredRoom", "declare", "declared"]
+__all__ = ["DeclaredRoom", "declare", "declared", "keep_declared"]
 
 logger = logging.getLogger("multitransport")
 
-DECLARE_SECONDS = 15.0
+_DECLARE_SECONDS = 15.0
 """How often a node says it again: what none has said for a minute is no longer declared."""
 
 _KEPT_MS = 7 * 86_400_000
 """How long it is known what was declared when no node runs any more."""
 
+_RETRY_SECONDS = 1.0
 _VERSION = 1
 _DECLARE = Script("declare.lua")
 _DECLARED = Script("declared.lua")
@@ -57,13 +58,25 @@ _decode = msgspec.json.Decoder(Declarations).decode
 
 
 async def declare(line: Commands, keys: Keys, rooms: Sequence[DeclaredRoom]) -> None:
-    """Say what an application declares of rooms; to be repeated every ``DECLARE_SECONDS`` while it runs.
+    """Say once what an application declares of rooms. Nodes that declare the same say the same thing.
 
-    Nodes that declare the same say the same thing. Raises Refusal, ConnectionLost.
+    Raises Refusal, ConnectionLost.
     """
     said = msgspec.json.encode(Declarations(_VERSION, list(rooms)))
     digest = blake2b(said, digest_size=15).hexdigest()
     await line.run_script(_DECLARE, [keys.declared()], digest, said, _KEPT_MS)
+
+
+async def keep_declared(line: Commands, keys: Keys, rooms: Sequence[DeclaredRoom]) -> None:
+    """Say it again and again, until cancelled."""
+    while True:
+        pause = _DECLARE_SECONDS
+        try:
+            await declare(line, keys, rooms)
+        except (ConnectionLost, Refusal) as error:
+            logger.debug("what is declared was not said to Redis: %s", error)
+            pause = _RETRY_SECONDS
+        await asyncio.sleep(pause)
 
 
 async def declared(line: Commands, keys: Keys, timing: Timing) -> list[list[DeclaredRoom]]:

@@ -54,13 +54,18 @@ def _suggestion(name: str, written: str) -> str:
     return f"; did you mean {PREFIX + nearest.upper() if written.startswith(PREFIX) else nearest + '='}?"
 
 
-def read_secret_keys(app: Quart) -> list[str]:
+def read_secret_keys(app: Quart, *, shared: bool = False) -> list[str]:
     """Return the keys that sign resume tokens, oldest first: the last one signs, all verify.
 
     Without a SECRET_KEY sessions cannot outlive this process, which is all the memory broker can do anyway: a random
-    key and a warning.
+    key and a warning. Where they are ``shared`` between nodes, raises ConfigurationError.
     """
     current = app.config.get("SECRET_KEY")
+    if not current and shared:
+        raise ConfigurationError(
+            "with a broker that nodes share SECRET_KEY must be set, the same for each of them: it signs what clients "
+            "resume their sessions with on any node, and what nodes say to each other"
+        )
     if not current:
         logger.warning(
             "there is no SECRET_KEY: resume tokens are signed with a random one, and are worth nothing after a restart"

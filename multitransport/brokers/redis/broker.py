@@ -50,7 +50,9 @@ class RedisBroker:
 
     ``fault`` says why it does not work at the moment, None where it does. ``refused`` counts what was announced or kept
     in Redis and is not of this deployment and version. ``told`` gets what other nodes say to this one, on its
-    ``own_channel``: whatever does not begin as an announcement.
+    ``own_channel``: whatever does not begin as an announcement. ``until`` says when this node's lease ends, in
+    milliseconds of Redis, 0 where it has none: later than that Redis takes no publication of it. It is to be set before
+    the start.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class RedisBroker:
         self.node = secrets.token_urlsafe(9)
         self.own_channel = self.keys.node_channel(self.node)
         self.told: Callable[[bytes], None] = _ignore
+        self.until: Callable[[], int] = int
         self._advanced: Callable[[str], None] = _ignore
         self._flashed: Callable[[str, Draft], None] = _ignore
         self._rooms: dict[str, Following] = {}
@@ -88,7 +91,7 @@ class RedisBroker:
         )
         common = self._line, self.keys, self.timing, self._new_epoch, self._announce
         self._reading = Reading(*common)
-        self._publishing = Publishing(*common, self._taken, self._doubted)
+        self._publishing = Publishing(*common, self._taken, self._doubted, self.until)
         self._channels: dict[bytes, str] = {}
         hear: dict[str, Any] = {"own": self.own_channel, "received": self._received, "confirmed": self._confirmed}
         self._subscription: Subscription | ClusterSubscription = (

@@ -36,6 +36,8 @@ class _Waiting(msgspec.Struct):
     body: bytes
     taken: asyncio.Future[Position]
     entry_id: str = ""
+    refusal: str = ""
+    """What Redis said last, while it is worth another attempt."""
 
 
 class Publishing:
@@ -54,9 +56,12 @@ class Publishing:
         announce: str,
         confirmed: Callable[[str, Position, str], None],
         doubted: Callable[[str, Retention, bool], Awaitable[None]],
+        until: Callable[[], int] = int,
     ) -> None:
         """``confirmed`` is told the room, the position and the entry's id of what was taken; ``doubted`` is told
         of a room that takes nothing until somebody vouches for its log, and whether there was time enough for that.
+        ``until`` says when this publisher's lease ends, in milliseconds of Redis: later than that nothing is taken. 0:
+        it has none.
         """
         self._line = line
         self._keys = keys
@@ -65,6 +70,7 @@ class Publishing:
         self._announce = announce
         self._confirmed = confirmed
         self._doubted = doubted
+        self._until = until
         self._publisher = secrets.token_urlsafe(9)
         self._serial = 0
         self._rooms: dict[str, deque[_Waiting]] = {}
@@ -86,7 +92,7 @@ class Publishing:
             async with asyncio.timeout(self._timing.publish_seconds):
                 return await waiting.taken
         except TimeoutError:
-            why = self._line.fault or "no answer"
+            why = self._line.fault or waiting.refusal or "no answer"
             seconds = f"{self._timing.publish_seconds:g} s"
             raise BrokerUnavailable(
                 f"Redis did not confirm a publication to {room!r} within {seconds}: {why}"
@@ -153,7 +159,7 @@ class Publishing:
         return batch
 
     async def _send(self, room: str, batch: list[_Waiting]) -> None:
-        script, keys, arguments = self._message(room, batch)
+        script, keys, head, entries = self._message(room, batch)
         pause = self._timing.retry_seconds / 20
         patience_ends: float | None = None
         loop = asyncio.get_running_loop()
@@ -163,15 +169,18 @@ class Publishing:
             if all(waiting.taken.done() for waiting in batch):
                 return
             try:
-                epoch, outcomes = _answer(await self._line.run_script(script, keys, *arguments), len(batch))
+                reply = await self._line.run_script(script, keys, *head, self._until(), *entries)
+                epoch, outcomes = _answer(reply, len(batch))
             except ConnectionLost:
                 pass
             except Refusal as refusal:
+                for waiting in batch:
+                    waiting.refusal = str(refusal)
                 if str(refusal).startswith("DOUBTFUL"):
                     patience_ends = patience_ends or loop.time() + self._timing.vouch_seconds
                     await self._doubted(room, batch[0].retention, loop.time() >= patience_ends)
                     pause = max(pause, self._timing.vouch_seconds / 4)
-                elif not is_passing(refusal):
+                elif not is_passing(refusal) and not str(refusal).startswith("LAPSED"):
                     _fail(batch, BrokerUnavailable(f"Redis refused a publication to {room!r}: {refusal}"))
                     return
             except ValueError as error:
@@ -185,7 +194,10 @@ class Publishing:
             await asyncio.sleep(pause)
             pause = min(2 * pause, self._timing.retry_seconds)
 
-    def _message(self, room: str, batch: list[_Waiting]) -> tuple[Script, list[bytes], list[str | int | bytes]]:
+    def _message(
+        self, room: str, batch: list[_Waiting]
+    ) -> tuple[Script, list[bytes], list[str | int | bytes], list[str | int | bytes]]:
+        """Return the script, the keys, and the arguments before and after the end of the lease."""
         retention = batch[0].retention
         state = retention.keys > 0
         keep = self._timing.state_seconds if state else retention.seconds + self._timing.idle_seconds
@@ -204,7 +216,7 @@ class Publishing:
             if state:
                 entries += (draft.key or "", int(draft.deleted))
             entries.append(waiting.body)
-        arguments = [
+        head: list[str | int | bytes] = [
             self._new_epoch(),
             self._announce,
             self._keys.room_channel(room),
@@ -215,9 +227,8 @@ class Publishing:
             retention.bytes,
             milliseconds(retention.seconds),
             milliseconds(keep),
-            *entries,
         ]
-        return PUBLISH_STATE if state else PUBLISH, keys, arguments
+        return PUBLISH_STATE if state else PUBLISH, keys, head, entries
 
     def _settle(self, room: str, batch: list[_Waiting], epoch: str, outcomes: list[str]) -> None:
         for waiting, outcome in zip(batch, outcomes, strict=True):

@@ -8,13 +8,13 @@ from copy import copy
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from multitransport.brokers.redis.connection import Connection, ConnectionLost, Refusal
+from multitransport.brokers.url import check_broker, named
 from multitransport.errors import ConfigurationError
 
 __all__ = ["Server", "Unreachable"]
 
 _PORT = 6379
 _SENTINEL_PORT = 26379
-_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 
 
 class Unreachable(Exception):
@@ -32,10 +32,9 @@ class Server:
 
     def __init__(self, url: str, connect_seconds: float) -> None:
         """Raises ConfigurationError where the URL is none of these."""
+        check_broker(url)
         parts = urlsplit(url)
-        self.name = _named(parts)
-        if parts.scheme not in _SCHEMES:
-            raise ConfigurationError(f"a broker is memory or a Redis (redis://host:6379/0), not {self.name}")
+        self.name = named(url)
         options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         if unknown := set(options) - {"db", "ca_certs", "sentinel_password"}:
             raise ConfigurationError(f"{self.name}: unknown options {', '.join(sorted(unknown))}")
@@ -43,10 +42,10 @@ class Server:
         self._parts = parts
         self._sentinel_password = options.get("sentinel_password")
         secure = parts.scheme.startswith("rediss")
-        self._tls = ssl.create_default_context(cafile=options.get("ca_certs")) if secure else None
+        self._tls = _trusting(self.name, options.get("ca_certs")) if secure else None
         path = [] if parts.scheme == "unix" else parts.path.strip("/").split("/")
         self._group = path.pop(0) if parts.scheme.endswith("+sentinel") else None
-        self._hosts = _hosts(parts, _PORT if self._group is None else _SENTINEL_PORT)
+        self._hosts = _hosts(self.name, parts, _PORT if self._group is None else _SENTINEL_PORT)
         if self._group == "" or len(path) > 1:
             raise ConfigurationError(f"{self.name}: the path is {'/group/db' if self._group == '' else '/db'}")
         self.clustered = parts.scheme.endswith("+cluster")
@@ -144,12 +143,14 @@ async def _replication(connection: Connection) -> dict[str, str]:
     return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
-def _named(parts: SplitResult) -> str:
-    """Return the URL without its secrets."""
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+def _trusting(name: str, ca_certs: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_certs)
+    except OSError as error:  # an SSLError is one
+        raise ConfigurationError(f"{name}: ca_certs={ca_certs} cannot be used: {error}") from None
 
 
-def _hosts(parts: SplitResult, port: int) -> list[tuple[str, int]]:
+def _hosts(name: str, parts: SplitResult, port: int) -> list[tuple[str, int]]:
     """Return hosts and ports. Raises ConfigurationError."""
     hosts = []
     for text in parts.netloc.rpartition("@")[2].split(","):
@@ -157,7 +158,7 @@ def _hosts(parts: SplitResult, port: int) -> list[tuple[str, int]]:
             one = urlsplit(f"//{text}")
             hosts.append((one.hostname or "127.0.0.1", one.port or port))
         except ValueError as error:
-            raise ConfigurationError(f"{_named(parts)}: {error}") from None
+            raise ConfigurationError(f"{name}: {error}") from None
     return hosts
 
 

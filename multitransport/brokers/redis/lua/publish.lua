@@ -1,7 +1,7 @@
 -- Append publications to a log room and announce them.
 -- KEYS meta, log, then a key per id of the application. ARGV: replication id, new epoch, announcing command, channel, room as JSON,
--- publisher, serial, most publications, most bytes, most milliseconds, milliseconds the meta is kept; then for each
--- publication: id of the entry, number of its id's key or 0, body.
+-- publisher, serial, most publications, most bytes, most milliseconds, milliseconds the meta is kept, when the lease of the
+-- publisher ends or 0; then for each publication: id of the entry, number of its id's key or 0, body.
 -- Returns the epoch and the offsets, joined by commas.
 local LOG = KEYS[2]
 local command, channel, room, publisher = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
@@ -9,24 +9,26 @@ local most, most_bytes, most_ms = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber
 
 local found = redis.call('HMGET', META, 'e', 'o', 's', 'a', 'p:' .. publisher, 'r')
 local epoch, top, size, oldest = found[1], tonumber(found[2]), tonumber(found[3] or 0), tonumber(found[4] or NOW)
-if not epoch then
-    redis.call('DEL', META, LOG)
-    redis.call('HSET', META, 'r', REDIS)
-    epoch, top = ARGV[2], 0
-end
-local doubtful = found[1] and found[6] ~= REDIS
 local outcomes = repeated(found[5], ARGV[7])
 if type(outcomes) == 'table' then
     return outcomes
 elseif outcomes then
     return {epoch, outcomes}
 end
-if doubtful then
+local refused = lapsed(ARGV[12])
+if refused then
+    return refused
+end
+if not epoch then
+    redis.call('DEL', META, LOG)
+    redis.call('HSET', META, 'r', REDIS)
+    epoch, top = ARGV[2], 0
+elseif found[6] ~= REDIS then
     return redis.error_reply('DOUBTFUL Redis began anew, and nobody has vouched for the log yet')
 end
 
 local offsets, id, added, added_bytes = {}, nil, 0, 0
-for n = 12, #ARGV, 3 do
+for n = 13, #ARGV, 3 do
     local once, body = tonumber(ARGV[n + 1]), ARGV[n + 2]
     local offset = once > 0 and known(KEYS[once], epoch)
     if not offset then

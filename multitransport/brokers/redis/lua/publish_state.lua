@@ -1,7 +1,7 @@
 -- Put publications in the place of those with their keys in a state room, and announce them.
 -- KEYS meta, state, deletions, then a key per id of the application. ARGV: replication id, new epoch, announcing command, channel, room
--- as JSON, publisher, serial, most keys, most bytes, milliseconds deletions are remembered, milliseconds all is kept;
--- then for each publication: id of the entry, number of its id's key or 0, its key, 1 where it deletes, body.
+-- as JSON, publisher, serial, most keys, most bytes, milliseconds deletions are remembered, milliseconds all is kept,
+-- when the lease of the publisher ends or 0; then for each publication: id of the entry, number of its id's key or 0, its key, 1 where it deletes, body.
 -- Returns the epoch and for each its offset, or what there is too much of, joined by commas.
 local STATE, DELETIONS = KEYS[2], KEYS[3]
 local command, channel, room, publisher = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
@@ -10,19 +10,21 @@ local most, most_bytes, most_ms = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber
 local found = redis.call('HMGET', META, 'e', 'o', 's', 'b', 'p:' .. publisher, 'r', 'd')
 local epoch, top, size, base = found[1], tonumber(found[2]), tonumber(found[3] or 0), tonumber(found[4] or 0)
 local deleted = tonumber(found[7] or 0)
-if not epoch or (size > 0 and redis.call('EXISTS', STATE) == 0) then
-    redis.call('DEL', META, STATE, DELETIONS)
-    redis.call('HSET', META, 'r', REDIS)
-    epoch, top, size, base, deleted = ARGV[2], 0, 0, 0, 0
-end
-local doubtful = epoch == found[1] and found[6] ~= REDIS
 local outcomes = repeated(found[5], ARGV[7])
 if type(outcomes) == 'table' then
     return outcomes
 elseif outcomes then
     return {epoch, outcomes}
 end
-if doubtful then
+local refused = lapsed(ARGV[12])
+if refused then
+    return refused
+end
+if not epoch or (size > 0 and redis.call('EXISTS', STATE) == 0) then
+    redis.call('DEL', META, STATE, DELETIONS)
+    redis.call('HSET', META, 'r', REDIS)
+    epoch, top, size, base, deleted = ARGV[2], 0, 0, 0, 0
+elseif found[6] ~= REDIS then
     return redis.error_reply('DOUBTFUL Redis began anew, and nobody has vouched for the log yet')
 end
 
@@ -76,7 +78,7 @@ local function put(key, value, former, was_deleted, deletes, offset)
 end
 
 local results, id = {}, nil
-for n = 12, #ARGV, 5 do
+for n = 13, #ARGV, 5 do
     local once, key, deletes, body = tonumber(ARGV[n + 1]), ARGV[n + 2], ARGV[n + 3] == '1', ARGV[n + 4]
     local result = once > 0 and known(KEYS[once], epoch)
     if not result then

@@ -25,6 +25,13 @@ local function repeated(last, serial)
     end
 end
 
+-- An error where the lease of the node that publishes is over (0: it has none): others may act for it already.
+local function lapsed(deadline)
+    if tonumber(deadline) ~= 0 and NOW > tonumber(deadline) then
+        return redis.error_reply('LAPSED the lease of this node is over')
+    end
+end
+
 -- The offset the application's id was given in this epoch.
 local function known(key, epoch)
     local found = redis.call('GET', key)

@@ -12,6 +12,9 @@ from multitransport.brokers.redis.timing import Timing
 
 __all__ = ["open_backend"]
 
+_LONG_OVER = 1
+"""The end of a lease that a node does not have yet; 0 would mean that it needs none."""
+
 
 def open_backend(
     url: str,
@@ -20,7 +23,6 @@ def open_backend(
     prefix: str = "multitransport",
     max_rooms: int = 100_000,
     max_message_bytes: int = 1 << 20,
-    lease_seconds: float = 15.0,
     timing: Timing | None = None,
 ) -> Backend:
     """Return a node's broker, store and bus, not started yet, over one connection and one subscription.
@@ -30,6 +32,6 @@ def open_backend(
     Raises ConfigurationError for a URL or a prefix that cannot be meant.
     """
     broker = RedisBroker(url, prefix=prefix, max_rooms=max_rooms, timing=timing)
-    store = RedisSessionStore(broker, secret_keys, lease_seconds=lease_seconds)
-    broker.until = store.until
+    store = RedisSessionStore(broker, secret_keys)
+    broker.until = lambda: store.until or _LONG_OVER
     return Backend(broker, store, RedisBus(broker, secret_keys, max(MAX_MESSAGE_BYTES, 4 * max_message_bytes)))

@@ -38,6 +38,5 @@ def choose_backend(settings: Settings, secret_keys: Sequence[str]) -> Backend:
         prefix=settings.redis_prefix,
         max_rooms=settings.max_rooms,
         max_message_bytes=settings.max_message_bytes,
-        lease_seconds=settings.lease_seconds,
-        timing=Timing(idle_seconds=settings.room_idle_seconds),
+        timing=Timing(idle_seconds=settings.room_idle_seconds, lease_seconds=settings.lease_seconds),
     )

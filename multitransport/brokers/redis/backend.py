@@ -23,7 +23,6 @@ def open_backend(
     prefix: str = "multitransport",
     max_rooms: int = 100_000,
     max_message_bytes: int = 1 << 20,
-    lease_seconds: float = 15.0,
     timing: Timing | None = None,
 ) -> Backend:
     """Return a node's broker, store and bus, not started yet, over one connection and one subscription.
@@ -33,6 +32,6 @@ def open_backend(
     Raises ConfigurationError for a URL or a prefix that cannot be meant.
     """
     broker = RedisBroker(url, prefix=prefix, max_rooms=max_rooms, timing=timing)
-    store = RedisSessionStore(broker, secret_keys, lease_seconds=lease_seconds)
+    store = RedisSessionStore(broker, secret_keys)
     broker.until = lambda: store.until or _LONG_OVER
     return Backend(broker, store, RedisBus(broker, secret_keys, max(MAX_MESSAGE_BYTES, 4 * max_message_bytes)))

@@ -156,13 +156,14 @@ class Process:
 
     def say(self, text: str) -> None:
         """Print a line under its name."""
-        sys.stdout.write(f"{self.name:<6} | {text}\n")
-        sys.stdout.flush()
+        with contextlib.suppress(BrokenPipeError):  # whoever read it is gone; that must not end the rest
+            sys.stdout.write(f"{self.name:<6} | {text}\n")
+            sys.stdout.flush()
 
     def _end(self, number: signal.Signals, asked: str) -> None:
         if self._process is None:
             self._asked = self._asked or asked
-        else:
+        elif self._asked is None or number == signal.SIGKILL:
             self._asked = asked
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)

@@ -20,8 +20,9 @@ export function start(rt) {
 
   room.on("tick", (tick) => tab.heard(tick));
   room.onGap(({ lost }) => tab.lost(lost));
-  const show = () => map.showTabs(tabsOf(room.presence), rt.status.session);
+  const show = () => map.showTabs(tabsOf(room.presence, rt.status), rt.status.session);
   room.onPresence(show);
+  rt.on("status", show);
 
   const ask = () => rt.request("cluster/here", at("name").value).then((node) => tab.moved(node), problem);
   whenCarriedAnew(rt, ask);
@@ -64,9 +65,13 @@ function whenCarriedAnew(rt, ask) {
 }
 
 /** Every tab in the room, in an order that stays. */
-function tabsOf(presence) {
+function tabsOf(presence, status) {
   const tabs = [...presence.values()].flatMap(({ user, metas }) =>
     metas.map(({ session, transport, meta }) => ({ session, user, transport, name: meta?.name ?? "somebody", node: meta?.node ?? "" })),
   );
+  // Of itself the page knows more than the server, of whom it may have heard nothing for a while.
+  const own = tabs.find(({ session }) => session === status.session);
+  if (own) own.transport = status.transport;
+  if (own && status.state !== "live") own.node = "";
   return tabs.sort((a, b) => a.name.localeCompare(b.name) || (a.session < b.session ? -1 : 1));
 }

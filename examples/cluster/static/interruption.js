@@ -1,7 +1,7 @@
 // How long nothing came, as somebody at the page would notice it.
 
 /** A pause as long as this is one, also while the line is up. */
-const PAUSE_MS = 1000;
+const PAUSE_MS = 1500;
 
 export class Interruption {
   /** The last one, in ms, and when it was over, in ms since 1970; null where there was none. */

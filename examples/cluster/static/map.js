@@ -45,6 +45,8 @@ export class ClusterMap {
     }
     for (const [node, card] of Object.entries(this.#nodes)) {
       card.querySelector(".tabs").replaceChildren(...places[node]);
+      const { length } = places[node];
+      card.querySelector(".count").textContent = length === 1 ? "1 tab" : `${length} tabs`;
     }
     this.#away.querySelector(".tabs").replaceChildren(...places[""]);
     this.#away.hidden = places[""].length === 0;

@@ -40,10 +40,10 @@ export class Tab {
 
   /** The tab is on this node now. */
   moved(node) {
+    at("where").textContent = `node ${node}`;
     if (node === this.#node) return;
     this.note(this.#node === null ? `On node ${node}` : `Moved from node ${this.#node} to node ${node}`);
     this.#node = node;
-    at("where").textContent = `node ${node}`;
   }
 
   /** Write what changes all the time; call it a few times a second. */
@@ -85,7 +85,10 @@ export class Tab {
 
   #follow() {
     const { state, transport, reason } = this.#rt.status;
-    if (this.#state === "live" && state !== "live") this.interruption.broke();
+    if (this.#state === "live" && state !== "live") {
+      this.interruption.broke();
+      at("where").textContent = "no node now";
+    }
     if (this.#state !== "live" && state === "live") this.note(`Live over ${TRANSPORTS[transport]}`);
     if (this.#state !== state && state === "closed") this.note(`The server ended the session: ${reason}`);
     this.#state = state;

@@ -1,0 +1,66 @@
+"""Taking over the sessions of nodes that are gone."""
+
+from __future__ import annotations
+
+import asyncio
+
+from multitransport.brokers.redis.fencing import Fencing, Gone, Moved
+from multitransport.brokers.redis.keys import Keys
+from multitransport.brokers.redis.lease import Lease, LeaseLost
+from multitransport.brokers.redis.scripts import Script
+from multitransport.brokers.redis.speaking import Speaking
+from multitransport.core.session import SessionRecord
+
+__all__ = ["Adopting"]
+
+_ADOPT = Script("session_adopt.lua", "session.lua")
+
+_AT_ONCE = 100
+
+
+class Adopting:
+    """Each session is adopted by one node: the first one that finds the dead one's name in its record."""
+
+    def __init__(self, keys: Keys, fencing: Fencing, lease: Lease, speaking: Speaking) -> None:
+        self._keys = keys
+        self._fencing = fencing
+        self._lease = lease
+        self._speaking = speaking
+
+    async def adopt(self, expires_after: int) -> list[SessionRecord]:
+        """Return the records of some sessions that now are this node's, none where there are no more."""
+        for dead in list(self._lease.dead):
+            key = self._keys.sessions(dead)
+            while listed := await self._fencing.call(key, "ZRANDMEMBER", key, _AT_ONCE):
+                ids = [each.decode(errors="replace") for each in listed]
+                await self._speaking.list_own(*ids)
+                found = await asyncio.gather(*(self._take(each, dead, expires_after, busy=False) for each in ids))
+                await self._fencing.call(key, "ZREM", key, *listed)
+                if records := [record for record in found if record is not None]:
+                    return records
+            await self._lease.bury(dead)
+        return []
+
+    async def take(self, session_id: str, former: str, expires_after: int) -> SessionRecord | None:
+        """Return the record of a session that was that node's and now is this one's, or None."""
+        if former == self._lease.node or self._speaking.own(session_id) is not None:
+            return None
+        await self._speaking.list_own(session_id)
+        record = await self._take(session_id, former, expires_after, busy=True)
+        if record is not None:
+            await self._speaking.unlist(former, session_id)
+        return record
+
+    async def _take(self, session_id: str, former: str, expires_after: int, *, busy: bool) -> SessionRecord | None:
+        node, key = self._lease.node, self._keys.session(session_id)
+        arguments = (former, expires_after, self._speaking.kept_for, int(busy))
+        try:
+            fields = await self._fencing.run(node, _ADOPT, [key], *arguments)
+        except (Gone, Moved, LeaseLost):
+            fields = []
+        kept = self._speaking.decoded(session_id, fields)
+        if kept is not None:
+            return self._speaking.take_up(session_id, kept).record
+        if self._speaking.own(session_id) is None:
+            await self._speaking.unlist(node, session_id)
+        return None

@@ -1,0 +1,168 @@
+"""A node's lease: until when, in the time of Redis, it may speak for sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable
+
+from multitransport.brokers.redis.connection import ConnectionLost, Refusal
+from multitransport.brokers.redis.keys import Keys
+from multitransport.brokers.redis.line import Commands
+from multitransport.brokers.redis.publishing import is_passing, milliseconds
+from multitransport.brokers.redis.scripts import Script
+from multitransport.brokers.redis.timing import Timing
+
+__all__ = ["Lease", "LeaseLost"]
+
+_RENEW = Script("lease_renew.lua", "session.lua")
+_END = Script("lease_end.lua", "session.lua")
+
+
+class LeaseLost(Exception):
+    """The lease under which something was begun has been ended by another node."""
+
+
+class Lease:
+    """Renewed three times as often as it ends.
+
+    Whoever is late renews, unless another node has ended the lease meanwhile: then ``lost`` is called, and another
+    lease is taken, under another id of the node. ``renewed`` is called with True where Redis, or the connection to it,
+    is not what it was, and all that was said there has to be said again.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        line: Callable[[], Commands],
+        keys: Keys,
+        timing: Timing,
+        seconds: float,
+        *,
+        lost: Callable[[], None],
+        renewed: Callable[[bool], None],
+    ) -> None:
+        """``name`` tells nodes apart; each lease of a node has a number of its own."""
+        self._name = name
+        self._line = line
+        self._keys = keys.nodes()
+        self._timing = timing
+        self._seconds = seconds
+        self._lost = lost
+        self._renewed = renewed
+        self._number = 1
+        self._ends_at = 0.0
+        self._time: tuple[int, float] = 0, 0.0
+        self._connections = 0
+        self._hurried = asyncio.Event()
+        self._turn: asyncio.Future[None] | None = None
+        self.until = 0
+        """When the lease ends or ended, in milliseconds of Redis; 0 before the first one. Commands carry it."""
+        self.registry = ""
+        """The id of the registry; where it is another one, Redis lost what it had."""
+        self.dead: list[str] = []
+        """Nodes whose leases were ended and whose sessions nobody has adopted, the longest dead first."""
+
+    @property
+    def node(self) -> str:
+        """The id of this node, as long as it has this lease."""
+        return f"{self._name}.{self._number}"
+
+    @property
+    def fault(self) -> str | None:
+        """Why this node may not speak for sessions; None where it may."""
+        if self._is_held():
+            return None
+        return self._line().fault or "this node's lease is over and was not renewed yet"
+
+    @property
+    def now(self) -> int:
+        """The time of Redis in milliseconds, as far as is known here; 0 before it was told."""
+        told, at = self._time
+        return told and told + int((asyncio.get_running_loop().time() - at) * 1000)
+
+    async def run(self) -> None:
+        """Renew the lease until cancelled."""
+        while True:
+            self._hurried.clear()
+            try:
+                await self._renew()
+            except (ConnectionLost, Refusal) as error:
+                if not isinstance(error, ConnectionLost) and not is_passing(error):
+                    raise
+                await asyncio.sleep(self._timing.retry_seconds / 10)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._seconds / 3):
+                    await self._hurried.wait()
+
+    async def end(self) -> None:
+        """Give the lease up, unless Redis is away."""
+        if self._is_held():
+            self._ends_at = 0.0
+            with contextlib.suppress(ConnectionLost, Refusal, TimeoutError):
+                async with asyncio.timeout(self._timing.answer_seconds):
+                    await self._line().run_script(_END, self._keys, self.node, self._kept)
+        self._number += 1
+
+    async def held(self, node: str) -> int:
+        """Return until when the lease of this node is held, once it is. Raises LeaseLost where that node is no more."""
+        while self.node == node:
+            if self._is_held():
+                return self.until
+            await self.checked()
+        raise LeaseLost(node)
+
+    async def checked(self) -> None:
+        """Return when the lease was renewed, or lost, which is tried at once."""
+        if self._turn is None:
+            self._turn = asyncio.get_running_loop().create_future()
+        self._hurried.set()
+        await asyncio.shield(self._turn)
+
+    async def living(self) -> list[str]:
+        """Return the nodes whose leases nobody has ended and that are not late by much."""
+        late = self.now - milliseconds(self._seconds / 3)
+        found = await self._line().call(self._keys[0], "ZRANGEBYSCORE", self._keys[0], late, "+inf")
+        return [node.decode(errors="replace") for node in found]
+
+    async def bury(self, node: str) -> None:
+        """Forget a dead node that has left nothing."""
+        with contextlib.suppress(ValueError):
+            self.dead.remove(node)
+        await self._line().call(self._keys[1], "ZREM", self._keys[1], node)
+
+    @property
+    def _kept(self) -> int:
+        return milliseconds(self._timing.session_seconds)
+
+    def _is_held(self) -> bool:
+        # Reckoned from when the last renewal was sent: rather too early than too late. Redis has the last word.
+        return asyncio.get_running_loop().time() < self._ends_at
+
+    async def _renew(self) -> None:
+        line = self._line()
+        await line.ready(self._keys[0])
+        sent_at, connections = asyncio.get_running_loop().time(), line.connections
+        lease = milliseconds(self._seconds)
+        until, registry, now, *dead = await line.run_script(
+            _RENEW, self._keys, self.node, self.registry, secrets.token_urlsafe(9), lease, self._kept
+        )
+        self._time = int(now), asyncio.get_running_loop().time()
+        anew = (self.registry, self._connections) != (registry.decode(), connections)
+        self.registry, self._connections = registry.decode(), connections
+        self.dead = [node.decode(errors="replace") for node in dead]
+        if until == b"0":
+            # It stays over: what is under way as the former node must not be taken as that of the next.
+            self._ends_at = 0.0
+            self._number += 1
+            self.registry = ""
+            self._hurried.set()
+            self._lost()
+        else:
+            self.until, self._ends_at = int(until), sent_at + self._seconds
+            self._renewed(anew)
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.set_result(None)

@@ -1,0 +1,27 @@
+-- Speak for a session whose node is gone, or does not answer. KEYS record. ARGV: replication id, end of lease, node, former node, after
+-- how many milliseconds it expires where it was attached, milliseconds it is kept, 1 where the former node may still be busy.
+-- Returns the record. One whose end was claimed expires now: it has to be ended again.
+local wrong = lapsed()
+if wrong then
+    return wrong
+end
+local found = redis.call('HMGET', KEYS[1], 'n', 'z', 'x', 'c', 'p')
+if not found[1] then
+    return redis.error_reply('GONE ' .. REDIS)
+end
+local expires = tonumber(found[3]) or NOW + tonumber(ARGV[5])
+if found[1] == ARGV[4] then
+    if found[2] then
+        expires = NOW
+    end
+    redis.call('HINCRBY', KEYS[1], 't', 1)
+    redis.call('HDEL', KEYS[1], 'b:' .. ARGV[3], 'b:' .. ARGV[4])
+    redis.call('HSET', KEYS[1], 'n', ARGV[3], 'g', REDIS, 'x', text(expires))
+    if ARGV[7] == '1' and tonumber(found[4]) > tonumber(found[5]) then
+        redis.call('HSET', KEYS[1], 'b:' .. ARGV[4], '1')
+    end
+elseif found[1] ~= ARGV[3] then
+    return redis.error_reply('STALE another node speaks for it')
+end
+keep(ARGV[6], expires)
+return redis.call('HGETALL', KEYS[1])

@@ -1,0 +1,368 @@
+"""The SessionStore whose records are in Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import sys
+from collections.abc import Callable, Sequence
+
+from multitransport.brokers.base import Attached, LastWord, StaleAttach
+from multitransport.brokers.redis.adopting import Adopting
+from multitransport.brokers.redis.attaching import Attaching
+from multitransport.brokers.redis.broker import RedisBroker
+from multitransport.brokers.redis.fencing import Fencing, Moved
+from multitransport.brokers.redis.finding import Finding
+from multitransport.brokers.redis.lease import Lease, LeaseLost
+from multitransport.brokers.redis.line import Commands, tell_of_failure
+from multitransport.brokers.redis.mirrors import Changes, Mirror
+from multitransport.brokers.redis.publishing import milliseconds
+from multitransport.brokers.redis.records import (
+    Records,
+    encode_outcome,
+    encode_room,
+    encode_word,
+    field,
+)
+from multitransport.brokers.redis.scripts import Script
+from multitransport.brokers.redis.speaking import Detaching, Outcome, Speaking
+from multitransport.brokers.redis.waiting import Waiting, nothing
+from multitransport.core.inbox import Inbox
+from multitransport.core.session import SessionRecord
+from multitransport.protocol.binary import Frame, text
+from multitransport.protocol.position import Position
+
+__all__ = ["RedisSessionStore"]
+
+logger = logging.getLogger("multitransport")
+
+_CLAIM = Script("session_claim.lua", "session.lua")
+_SETTLE = Script("session_settle.lua", "session.lua")
+_FINISH = Script("session_finish.lua", "session.lua")
+_END = Script("session_end.lua", "session.lua")
+_REMOVE = Script("session_remove.lua", "session.lua")
+
+_ABANDONED_LEASES = 4
+
+
+class RedisSessionStore:
+    """A SessionStore over the connection of a RedisBroker, which is started before it and stopped after it.
+
+    ``refused`` counts records that are not of this deployment and version: they are as if they were not there.
+    """
+
+    def __init__(self, broker: RedisBroker, secret_keys: Sequence[str], *, lease_seconds: float = 15.0) -> None:
+        """``secret_keys`` are the application's, oldest first: the last one signs, all verify.
+
+        A node that does not renew its lease, which it does three times as often, may do nothing from then on; when two
+        thirds more have passed, others have ended it.
+        """
+        self._broker = broker
+        self._lease_seconds = lease_seconds
+        timing = broker.timing
+        self._told_lost: Callable[[], None] = _ignore
+        self._began = False
+        keys, records = broker.keys, Records(secret_keys)
+        self._keys = keys
+        self._lease = lease = Lease(
+            broker.node, self._line, keys, timing, lease_seconds, lost=self._lost, renewed=self._renewed
+        )
+        self._fencing = fencing = Fencing(self._line, lease, timing)
+        self._speaking = speaking = Speaking(keys, records, fencing, lease, timing)
+        self._finding = finding = Finding(keys, records, fencing, speaking)
+        self._attaching = Attaching(keys, records, fencing, lease, speaking, finding, timing)
+        self._adopting = Adopting(keys, fencing, lease, speaking)
+        self._waiting = Waiting(speaking, timing.publish_seconds, lambda: broker.line.fault or self.fault)
+
+    @property
+    def node(self) -> str:
+        """See SessionStore."""
+        return self._lease.node
+
+    @property
+    def until(self) -> int:
+        """When this node's lease ends or ended, in milliseconds of Redis; 0 before its first one. Redis must take
+        nothing of this node that arrives later.
+        """
+        return self._lease.until
+
+    @property
+    def fault(self) -> str | None:
+        """See SessionStore."""
+        return self._lease.fault if self._began else "not started"
+
+    @property
+    def refused(self) -> int:
+        """How many records were not of this deployment and version."""
+        return self._speaking.refused
+
+    async def start(self, lost: Callable[[], None]) -> None:
+        """See SessionStore. Redis need not be there yet; ``fault`` tells."""
+        self._told_lost = lost
+        self._began = True
+        for work in (self._lease.run(), self._speaking.run()):
+            self._speaking.begin(work).add_done_callback(tell_of_failure)
+
+    async def stop(self) -> None:
+        """See SessionStore."""
+        if self._began:
+            self._began = False
+            await self._speaking.stop()
+            await self._lease.end()
+
+    async def nodes(self) -> list[str]:
+        """See SessionStore. Raises BrokerUnavailable."""
+        return await self._waiting.within(self._lease.living())
+
+    # Finding
+
+    async def find(self, session_id: str) -> SessionRecord | None:
+        """See SessionStore."""
+        return await self._waiting.within(self._finding.find(session_id))
+
+    async def of_user(self, user_id: str) -> list[str]:
+        """See SessionStore."""
+        return await self._waiting.within(self._finding.of_user(user_id))
+
+    async def owner(self, session_id: str) -> str | None:
+        """See SessionStore. Raises BrokerUnavailable."""
+        found = await self._waiting.within(self._finding.owner(session_id))
+        if found != self.node and (mirror := self._speaking.own(session_id)) is not None:
+            mirror.mine = found is None  # another node took it; where Redis lost it, it comes back
+        return found
+
+    async def last_word(self, session_id: str) -> LastWord | None:
+        """See SessionStore. Raises BrokerUnavailable."""
+        return await self._waiting.within(self._finding.last_word(session_id))
+
+    async def expired(self) -> list[str]:
+        """See SessionStore."""
+        if self.fault is not None:
+            return []
+        now, speaking = self._lease.now, self._speaking
+        due = [session_id for session_id, expires in speaking.expires.items() if expires <= now]
+        for session_id in due:
+            del speaking.expires[session_id]
+        return [session_id for session_id in due if speaking.own(session_id) is not None]
+
+    # Speaking for a session
+
+    async def create(self, record: SessionRecord, seconds: float) -> SessionRecord:
+        """See SessionStore."""
+        return await self._waiting.surely(self._attaching.create(record, milliseconds(seconds)), nothing)
+
+    async def attach(
+        self, session_id: str, attach: int, secret_hash: bytes | None = None, credential: bytes = b""
+    ) -> Attached:
+        """See SessionStore."""
+        work = self._attaching.attach(session_id, attach, secret_hash, credential)
+        return await self._waiting.surely(work, lambda: self._abandon(session_id, attach))
+
+    async def adopt(self, seconds: float) -> list[SessionRecord]:
+        """See SessionStore."""
+        return await self._adopting.adopt(milliseconds(seconds))
+
+    async def take(self, session_id: str, former: str, seconds: float) -> SessionRecord | None:
+        """See SessionStore."""
+        return await self._waiting.surely(self._adopting.take(session_id, former, milliseconds(seconds)), nothing)
+
+    # Frames
+
+    async def claim(self, session_id: str, attach: int, seqs: list[int], window: int) -> int:
+        """See SessionStore."""
+        mirror = self._speaking.own(session_id)
+        if mirror is None:
+            raise StaleAttach
+        return await self._speaking.in_turn(mirror, lambda: self._claim(mirror, attach, seqs, window))
+
+    async def commit(self, session_id: str, seq: int, outcome: Frame | None, max_bytes: int) -> None:
+        """See SessionStore."""
+        if (mirror := self._speaking.mirrors.get(session_id)) is not None:
+            await self._speaking.in_turn(mirror, lambda: self._commit(mirror, seq, outcome, max_bytes))
+
+    async def acknowledge(self, session_id: str, through: int) -> None:
+        """See SessionStore. Redis hears of it with the next step of the session."""
+        if (mirror := self._speaking.mirrors.get(session_id)) is not None:
+            mirror.record.inbox.acknowledge(through)
+
+    async def join(self, session_id: str, room: str, position: Position, *, unasked: bool = False) -> None:
+        """See SessionStore."""
+        changed: list[str | int | bytes] = [field("r", room), encode_room(position, unasked=unasked)]
+        mirror = self._speaking.mirrors.get(session_id)
+        if mirror is not None and await self._write(mirror, changed=changed):
+            record = mirror.record
+            record.rooms[room] = position
+            if unasked:
+                record.unasked = {room, *(record.unasked or ())}
+            elif record.unasked:
+                record.unasked.discard(room)
+
+    async def leave(self, session_id: str, room: str) -> None:
+        """See SessionStore."""
+        mirror = self._speaking.mirrors.get(session_id)
+        if mirror is not None and await self._write(mirror, gone=[field("r", room)]):
+            mirror.record.rooms.pop(room, None)
+            if mirror.record.unasked:
+                mirror.record.unasked.discard(room)
+
+    async def save(self, session_id: str) -> None:
+        """See SessionStore."""
+        mirror = self._speaking.mirrors.get(session_id)
+        if mirror is not None and (changes := await self._write(mirror)) and changes.faults:
+            faults = "; ".join(f"{name}: {fault}" for name, fault in changes.faults.items())
+            raise TypeError(f"a session cannot keep {faults}")
+
+    async def detach(self, session_id: str, attach: int, seconds: float) -> None:
+        """See SessionStore."""
+        mirror = self._speaking.own(session_id)
+        if mirror is not None and mirror.record.attach == attach:
+            await self._write(mirror, detaching=(attach, milliseconds(seconds)))
+
+    async def settle(self, session_id: str) -> None:
+        """See SessionStore."""
+        if (mirror := self._speaking.own(session_id)) is not None:
+            await self._speaking.in_turn(mirror, lambda: self._settle(mirror))
+
+    async def finish(self, session_id: str) -> str | None:
+        """See SessionStore."""
+        mirror = self._speaking.mirrors.get(session_id)
+        if mirror is not None:
+            await self._write(mirror)
+        node = self.node if mirror is None else mirror.node
+        found = await self._fencing.run_free(_FINISH, [self._keys.session(session_id)], 0, node)
+        speaks = found.decode(errors="replace") or None
+        if mirror is not None and speaks != mirror.node and not mirror.ended:
+            self._speaking.drop(mirror)
+            await self._speaking.unlist(node, session_id)
+        return speaks
+
+    # Ends
+
+    async def end(self, session_id: str, word: LastWord | None = None, seconds: float = 0.0) -> bool:
+        """See SessionStore."""
+        mirror = self._speaking.own(session_id)
+        if mirror is None:
+            return False
+        told: list[str | int | bytes] = [b"" if word is None else encode_word(word), milliseconds(seconds)]
+        return await self._speaking.in_turn(mirror, lambda: self._end(mirror, told))
+
+    async def remove(self, session_id: str) -> None:
+        """See SessionStore."""
+        mirror = self._speaking.mirrors.get(session_id)
+        if mirror is not None and mirror.ended:
+            await self._speaking.in_turn(mirror, lambda: self._remove(mirror))
+
+    # Steps: each holds the turn of its session
+
+    async def _claim(self, mirror: Mirror, attach: int, seqs: list[int], window: int) -> int:
+        inbox = mirror.record.inbox
+        if mirror.record.attach != attach or not mirror.mine or mirror.ended:
+            raise StaleAttach
+        trial = Inbox(claimed=inbox.claimed, processed=inbox.processed, acked=inbox.claimed)
+        trial.claim(seqs, window)
+        acked = max(inbox.acked, trial.claimed - window)
+        try:
+            await self._speaking.step(mirror, _CLAIM, attach, trial.claimed, acked)
+        except (Moved, LeaseLost):
+            # What it was busy with it may still commit; the next of those steps finds out.
+            mirror.mine = False
+            raise StaleAttach from None
+        return inbox.claim(seqs, window)
+
+    async def _commit(self, mirror: Mirror, seq: int, outcome: Frame | None, max_bytes: int) -> None:
+        inbox = mirror.record.inbox
+        if seq <= inbox.processed or seq in (inbox.early or ()):
+            return
+        told: Outcome = (seq, "", b"")
+        if outcome is not None:
+            fits = inbox.kept_bytes + len(text(outcome)) <= max_bytes
+            told = (seq, "1", encode_outcome(outcome)) if fits else (seq, "0", b"")
+            max_bytes = sys.maxsize if fits else -1  # decided: what is acknowledged meanwhile changes nothing
+        try:
+            changes = await self._speaking.write(mirror, outcome=told)
+        except (Moved, LeaseLost):
+            return
+        inbox.commit(seq, outcome, max_bytes)
+        self._log(mirror, changes)
+
+    async def _settle(self, mirror: Mirror) -> None:
+        session_id = mirror.record.session_id
+        try:
+            self._log(mirror, await self._speaking.write(mirror))
+            fields = await self._speaking.step(mirror, _SETTLE, *await self._lease.living())
+        except (Moved, LeaseLost):
+            return
+        if (kept := self._speaking.decoded(session_id, fields)) is not None:
+            mirror.refresh(kept, self._lease.registry)
+
+    async def _end(self, mirror: Mirror, told: list[str | int | bytes]) -> bool:
+        if not mirror.mine or mirror.ended:
+            return False
+        nonce = _nonce()
+        try:
+            claimed = await self._speaking.step(mirror, _END, nonce, self._speaking.kept_for, *told, word=True)
+        except (Moved, LeaseLost):
+            mirror.mine = False
+            return False
+        mirror.ended = f"{mirror.node} {nonce}"
+        self._speaking.expire(mirror, None)
+        return bool(claimed)
+
+    async def _remove(self, mirror: Mirror) -> None:
+        session_id = mirror.record.session_id
+        await asyncio.gather(
+            self._speaking.name(mirror.record, "", session_id), self._speaking.unlist_user(mirror.record)
+        )
+        with contextlib.suppress(Moved, LeaseLost):
+            await self._speaking.step(mirror, _REMOVE)
+        self._speaking.drop(mirror)
+        await self._speaking.unlist(mirror.node, session_id)
+
+    async def _write(
+        self,
+        mirror: Mirror,
+        *,
+        detaching: Detaching | None = None,
+        gone: Sequence[bytes] = (),
+        changed: Sequence[str | int | bytes] = (),
+    ) -> Changes | None:
+        """Write in turn; None where this node may not any more."""
+
+        async def work() -> Changes | None:
+            try:
+                return await self._speaking.write(mirror, detaching=detaching, gone=gone, changed=changed)
+            except (Moved, LeaseLost):
+                return None
+
+        return await self._speaking.in_turn(mirror, work)
+
+    async def _abandon(self, session_id: str, attach: int) -> None:
+        """Nobody took what was attached: let it expire."""
+        await self.detach(session_id, attach, _ABANDONED_LEASES * self._lease_seconds)
+
+    def _log(self, mirror: Mirror, changes: Changes) -> None:
+        for name, fault in changes.faults.items():
+            if name not in mirror.logged:
+                mirror.logged.add(name)
+                logger.error("a session cannot keep %s: %s", name, fault)
+
+    def _line(self) -> Commands:
+        return self._broker.line
+
+    def _lost(self) -> None:
+        logger.error("this node was late for so long that another one ended its lease: it is node %s now", self.node)
+        self._speaking.drop_all()
+        self._told_lost()
+
+    def _renewed(self, anew: bool) -> None:
+        self._speaking.renewed(anew)
+
+
+def _nonce() -> str:
+    return secrets.token_urlsafe(6)
+
+
+def _ignore() -> None:
+    """Stand in for a node before one has started."""

@@ -1,0 +1,58 @@
+"""How long who asks Redis about a session waits for the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from multitransport.brokers.redis.speaking import Speaking
+from multitransport.errors import BrokerUnavailable
+
+__all__ = ["Waiting", "nothing"]
+
+T = TypeVar("T")
+
+
+class Waiting:
+    """Waits as long as a publication would, and then raises BrokerUnavailable."""
+
+    def __init__(self, speaking: Speaking, seconds: float, why: Callable[[], str | None]) -> None:
+        """``why`` tells why there may be no answer."""
+        self._speaking = speaking
+        self._seconds = seconds
+        self._why = why
+
+    async def within(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do it within the time, or not any more."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await work
+        except TimeoutError:
+            raise self._unavailable() from None
+
+    async def surely(self, work: Coroutine[Any, Any, T], late: Callable[[], Coroutine[Any, Any, None]]) -> T:
+        """Do it, also where it takes longer, or who waits for it goes away: then ``late`` follows it."""
+        task = self._speaking.begin(work)
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await asyncio.shield(task)
+        except TimeoutError:
+            self._speaking.begin(_after(task, late))
+            raise self._unavailable() from None
+        except asyncio.CancelledError:
+            self._speaking.begin(_after(task, late))
+            raise
+
+    def _unavailable(self) -> BrokerUnavailable:
+        return BrokerUnavailable(f"Redis did not answer within {self._seconds:g} s: {self._why() or 'it is slow'}")
+
+
+async def _after(task: asyncio.Task[Any], late: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    await asyncio.wait([task])
+    if not task.cancelled() and task.exception() is None:
+        await late()
+
+
+async def nothing() -> None:
+    """Leave what came late as it is: it expires by itself."""

@@ -38,7 +38,6 @@ class Lease:
         line: Callable[[], Commands],
         keys: Keys,
         timing: Timing,
-        seconds: float,
         *,
         lost: Callable[[], None],
         renewed: Callable[[bool], None],
@@ -48,7 +47,6 @@ class Lease:
         self._line = line
         self._keys = keys.nodes()
         self._timing = timing
-        self._seconds = seconds
         self._lost = lost
         self._renewed = renewed
         self._number = 1
@@ -94,7 +92,7 @@ class Lease:
                 await asyncio.sleep(self._timing.retry_seconds / 10)
                 continue
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._seconds / 3):
+                async with asyncio.timeout(self._timing.lease_seconds / 3):
                     await self._hurried.wait()
 
     async def end(self) -> None:
@@ -123,7 +121,7 @@ class Lease:
 
     async def living(self) -> list[str]:
         """Return the nodes whose leases nobody has ended and that are not late by much."""
-        late = self.now - milliseconds(self._seconds / 3)
+        late = self.now - milliseconds(self._timing.lease_seconds / 3)
         found = await self._line().call(self._keys[0], "ZRANGEBYSCORE", self._keys[0], late, "+inf")
         return [node.decode(errors="replace") for node in found]
 
@@ -145,7 +143,7 @@ class Lease:
         line = self._line()
         await line.ready(self._keys[0])
         sent_at, connections = asyncio.get_running_loop().time(), line.connections
-        lease = milliseconds(self._seconds)
+        lease = milliseconds(self._timing.lease_seconds)
         until, registry, now, *dead = await line.run_script(
             _RENEW, self._keys, self.node, self.registry, secrets.token_urlsafe(9), lease, self._kept
         )
@@ -161,7 +159,7 @@ class Lease:
             self._hurried.set()
             self._lost()
         else:
-            self.until, self._ends_at = int(until), sent_at + self._seconds
+            self.until, self._ends_at = int(until), sent_at + self._timing.lease_seconds
             self._renewed(anew)
         turn, self._turn = self._turn, None
         if turn is not None:

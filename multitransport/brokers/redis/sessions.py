@@ -53,22 +53,15 @@ class RedisSessionStore:
     ``refused`` counts records that are not of this deployment and version: they are as if they were not there.
     """
 
-    def __init__(self, broker: RedisBroker, secret_keys: Sequence[str], *, lease_seconds: float = 15.0) -> None:
-        """``secret_keys`` are the application's, oldest first: the last one signs, all verify.
-
-        A node that does not renew its lease, which it does three times as often, may do nothing from then on; when two
-        thirds more have passed, others have ended it.
-        """
+    def __init__(self, broker: RedisBroker, secret_keys: Sequence[str]) -> None:
+        """``secret_keys`` are the application's, oldest first: the last one signs, all verify."""
         self._broker = broker
-        self._lease_seconds = lease_seconds
-        timing = broker.timing
+        self._timing = timing = broker.timing
         self._told_lost: Callable[[], None] = _ignore
         self._began = False
         keys, records = broker.keys, Records(secret_keys)
         self._keys = keys
-        self._lease = lease = Lease(
-            broker.node, self._line, keys, timing, lease_seconds, lost=self._lost, renewed=self._renewed
-        )
+        self._lease = lease = Lease(broker.node, self._line, keys, timing, lost=self._lost, renewed=self._renewed)
         self._fencing = fencing = Fencing(self._line, lease, timing)
         self._speaking = speaking = Speaking(keys, records, fencing, lease, timing)
         self._finding = finding = Finding(keys, records, fencing, speaking)
@@ -340,7 +333,7 @@ class RedisSessionStore:
 
     async def _abandon(self, session_id: str, attach: int) -> None:
         """Nobody took what was attached: let it expire."""
-        await self.detach(session_id, attach, _ABANDONED_LEASES * self._lease_seconds)
+        await self.detach(session_id, attach, _ABANDONED_LEASES * self._timing.lease_seconds)
 
     def _log(self, mirror: Mirror, changes: Changes) -> None:
         for name, fault in changes.faults.items():

@@ -34,6 +34,10 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     vouch_seconds: float = 2.0
     """How long a room waits, when Redis began anew, for a node that knows its last entry."""
 
+    lease_seconds: float = 15.0
+    """How long a node may speak for its sessions without having renewed that, which it does three times as often. When
+    two thirds more have passed, another node has ended it."""
+
     session_seconds: float = 3600.0
     """How long what is kept of a session outlives it, or the last node that refreshed it."""
 

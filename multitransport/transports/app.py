@@ -101,9 +101,14 @@ class TransportApp:
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _health(self, send: Send, headers: Headers) -> None:
-        draining = self._node.draining
-        body = encode({"status": "draining" if draining else "ready"})
-        await respond(send, 503 if draining else 200, [*headers, (b"content-type", b"application/json")], body)
+        told = {"status": "ready"}
+        if self._node.draining:
+            told = {"status": "draining"}
+        elif (fault := self._node.fault) is not None:
+            # What comes after a colon names hosts, which are nobody's business; the log has it.
+            told = {"status": "unavailable", "reason": fault.partition(":")[0]}
+        status = 200 if told["status"] == "ready" else 503
+        await respond(send, status, [*headers, (b"content-type", b"application/json")], encode(told))
 
     def _path(self, scope: Scope) -> str:
         """Return the path below the root path, whether or not the server or a proxy has taken that off already."""

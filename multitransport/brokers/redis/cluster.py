@@ -76,7 +76,7 @@ class Topology:
                 fault = str(error) or f"{address[0]}:{address[1]} did not answer"
             else:
                 return
-        self.fault = fault
+        self.fault = f"the cluster is away: {fault}"
 
     async def _ask(self, address: Address) -> list[Any]:
         connection = await self._server.at(*address).connect()

@@ -150,10 +150,11 @@ class Line:
         self._tell(reason)
         self._standing = self._loop.create_future()
 
-    def _tell(self, fault: str) -> None:
+    def _tell(self, reason: str) -> None:
         """Say it once; attempts to connect fail in the same way again and again."""
+        fault = f"Redis is away: {reason}"
         if self.fault is None or not self.connections:
-            logger.log(logging.WARNING if fault != self.fault else logging.DEBUG, "Redis is away: %s", fault)
+            logger.log(logging.WARNING if fault != self.fault else logging.DEBUG, "%s", fault)
         self.fault = fault
 
     async def _watch(self, connection: Connection) -> None:

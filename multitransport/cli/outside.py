@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BrokerAway", "following", "over_redis", "printable", "run_command"]
 
+TIMEOUT_SECONDS = 5.0
+"""How long Redis may be away until a command gives up what it is to read."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -77,14 +80,14 @@ async def following(
 ) -> AsyncGenerator[tuple[RedisBroker, DeclaredRooms]]:
     """Give a broker that follows rooms as a node's does, and the rooms that are declared. Raises ConfigurationError."""
     try:
-        from multitransport.brokers.redis import RedisBroker
+        from multitransport.brokers.redis import RedisBroker, Timing
         from multitransport.brokers.redis.declared import declared
         from multitransport.publisher.rooms import DeclaredRooms
     except ModuleNotFoundError as error:
         if error.name != "hiredis":
             raise
         raise ConfigurationError("this needs hiredis: pip install 'multitransport[redis]'") from None
-    broker = RedisBroker(url, prefix=prefix)
+    broker = RedisBroker(url, prefix=prefix, timing=Timing(publish_seconds=TIMEOUT_SECONDS))
     await broker.start(advanced, flashed)
     try:
         yield broker, DeclaredRooms(partial(declared, broker.line, broker.keys, broker.timing))

@@ -53,10 +53,9 @@ export function start(rt) {
 function whenCarriedAnew(rt, ask) {
   let known = "";
   rt.on("status", ({ state, session, transport, reconnects }) => {
-    const now = state === "live" ? `${session} ${transport} ${reconnects}` : known;
-    if (now === known) return;
+    const now = state === "live" ? `${session} ${transport} ${reconnects}` : "";
+    if (now && now !== known) ask();
     known = now;
-    ask();
   });
   setInterval(() => {
     const { state, transport } = rt.status;

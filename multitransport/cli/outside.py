@@ -13,6 +13,7 @@ import click
 
 from multitransport.core.publication import Draft
 from multitransport.errors import BrokerUnavailable, ConfigurationError, MultiTransportError, Refuse
+from multitransport.publisher.publisher import need_redis
 
 if TYPE_CHECKING:
     from multitransport.brokers.redis import RedisBroker
@@ -79,14 +80,11 @@ async def following(
     flashed: Callable[[str, Draft], None] = lambda room, draft: None,
 ) -> AsyncGenerator[tuple[RedisBroker, DeclaredRooms]]:
     """Give a broker that follows rooms as a node's does, and the rooms that are declared. Raises ConfigurationError."""
-    try:
-        from multitransport.brokers.redis import RedisBroker, Timing
-        from multitransport.brokers.redis.declared import declared
-        from multitransport.publisher.rooms import DeclaredRooms
-    except ModuleNotFoundError as error:
-        if error.name != "hiredis":
-            raise
-        raise ConfigurationError("this needs hiredis: pip install 'multitransport[redis]'") from None
+    need_redis()
+    from multitransport.brokers.redis import RedisBroker, Timing
+    from multitransport.brokers.redis.declared import declared
+    from multitransport.publisher.rooms import DeclaredRooms
+
     broker = RedisBroker(url, prefix=prefix, timing=Timing(publish_seconds=TIMEOUT_SECONDS))
     await broker.start(advanced, flashed)
     try:

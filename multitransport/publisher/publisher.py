@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack, overload
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from multitransport.brokers.redis.sender import Sender
     from multitransport.publisher.rooms import DeclaredRooms
 
-__all__ = ["PublishOptions", "Publisher"]
+__all__ = ["PublishOptions", "Publisher", "need_redis"]
 
 
 class PublishOptions(TypedDict, total=False):
@@ -150,13 +151,16 @@ def _must_be_a_session(exclude: object) -> None:
         raise TypeError(f"exclude is the id of a session, not {exclude!r}")
 
 
+def need_redis() -> None:
+    """Raise ConfigurationError where the extra is not installed that talks to Redis."""
+    if find_spec("hiredis") is None:
+        raise ConfigurationError("to reach Redis an extra is needed: pip install 'multitransport[redis]'")
+
+
 def _sender(url: str, prefix: str, timeout_seconds: float) -> Sender:
-    try:
-        from multitransport.brokers.redis import Timing  # noqa: PLC0415 - what it needs is optional
-        from multitransport.brokers.redis.sender import Sender  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        if error.name != "hiredis":
-            raise
-        raise ConfigurationError("publishing over Redis needs hiredis: pip install 'multitransport[redis]'") from None
+    need_redis()
+    from multitransport.brokers.redis.sender import Sender  # noqa: PLC0415 - what it needs is optional
+    from multitransport.brokers.redis.timing import Timing  # noqa: PLC0415 - likewise
+
     timing = Timing(publish_seconds=timeout_seconds, connect_seconds=min(Timing().connect_seconds, timeout_seconds))
     return Sender(url, prefix=prefix, timing=timing)

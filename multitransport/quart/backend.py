@@ -10,9 +10,10 @@ from multitransport.brokers.backends import memory_backend
 from multitransport.brokers.base import Backend
 from multitransport.brokers.url import MEMORY, named
 from multitransport.errors import ConfigurationError
+from multitransport.node.declarations import RoomDeclaration
 from multitransport.node.settings import Settings
 
-__all__ = ["choose_backend"]
+__all__ = ["choose_backend", "tell_rooms"]
 
 
 def choose_backend(settings: Settings, secret_keys: Sequence[str]) -> Backend:
@@ -40,3 +41,14 @@ def choose_backend(settings: Settings, secret_keys: Sequence[str]) -> Backend:
         max_message_bytes=settings.max_message_bytes,
         timing=Timing(idle_seconds=settings.room_idle_seconds, lease_seconds=settings.lease_seconds),
     )
+
+
+async def tell_rooms(backend: Backend, rooms: Sequence[RoomDeclaration]) -> None:
+    """Have Redis know what the application declares of rooms, until cancelled: for those who publish from outside."""
+    from multitransport.brokers.redis.broker import RedisBroker  # noqa: PLC0415 - what it needs is optional
+    from multitransport.brokers.redis.declared import DeclaredRoom, keep_declared  # noqa: PLC0415 - likewise
+
+    broker = backend.broker
+    assert isinstance(broker, RedisBroker)
+    declared = [DeclaredRoom(room.rule, room.retention, room.history, room.presence) for room in rooms]
+    await keep_declared(broker.line, broker.keys, declared)

@@ -16,7 +16,8 @@ from multitransport.errors import ConfigurationError
 from multitransport.node.declarations import Declarations
 from multitransport.node.host import Scope
 from multitransport.node.node import Node
-from multitransport.quart.backend import choose_backend
+from multitransport.quart.alone import warn_unless_alone
+from multitransport.quart.backend import choose_backend, tell_rooms
 from multitransport.quart.config import read_secret_keys, read_settings
 from multitransport.quart.host import QuartHost
 from multitransport.quart.shutdown import server_stopping
@@ -37,8 +38,8 @@ class Running:
     node: Node
     transports: TransportApp
     loop: asyncio.AbstractEventLoop
-    draining: asyncio.Task[None] | None
-    """Waits for the server to stop, then drains."""
+    watches: set[asyncio.Task[None]]
+    """What waits for something to happen until the end: the server stops, another process serves the same."""
 
 
 class Serving:
@@ -79,8 +80,12 @@ class Serving:
         transports = TransportApp(node, self.prefix)
         stopping = server_stopping() if settings.hypercorn_drain else None
         await _spawn(node.start())
-        draining = None if stopping is None else _spawn(_drain_after(stopping, node))
-        self.running = Running(node, transports, asyncio.get_running_loop(), draining)
+        watches = set() if stopping is None else {_spawn(_drain_after(stopping, node))}
+        if settings.broker == MEMORY:
+            watches.add(_spawn(warn_unless_alone(f"{self._app.import_name}:{self._app.name}{self.prefix}")))
+        else:
+            watches.add(_spawn(tell_rooms(backend, self._declarations.rooms)))
+        self.running = Running(node, transports, asyncio.get_running_loop(), watches)
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run Quart's lifespan. Stop also where that calls no after_serving function: startup failed, or it was cut."""
@@ -100,9 +105,9 @@ class Serving:
         running, self.running = self.running, None
         if running is None:
             return
-        if running.draining is not None:
-            running.draining.cancel()
-            await asyncio.wait({running.draining})
+        for watch in running.watches:
+            watch.cancel()
+        await asyncio.gather(*running.watches, return_exceptions=True)
         await running.node.stop()
 
 

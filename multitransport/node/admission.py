@@ -83,8 +83,8 @@ class Admission:
                 word = self._sessions.word_of(session_id) or await self._store.last_word(session_id)
                 if word is not None:
                     raise Close(*word)
-        except BrokerUnavailable as error:
-            raise self._unavailable(error) from None
+        except BrokerUnavailable:
+            raise self._unavailable() from None
         if record is None or not self._tokens.same(record.secret_hash, secret_hash):
             return None
         return self._sessions.get(session_id) or Session(record, request, self._verbs)
@@ -114,8 +114,8 @@ class Admission:
                 if known is None
                 else self._resume(known, hello, request, transport)
             )
-        except BrokerUnavailable as error:
-            raise self._unavailable(error) from None
+        except BrokerUnavailable:
+            raise self._unavailable() from None
         attachment = self._attach(admitted.client, hello, transport)
         quiet = transport == "poll" and admitted.resumed and polling
         return Attached(admitted.client, attachment, hello, admitted.token, admitted.resumed, quiet)
@@ -200,5 +200,8 @@ class Admission:
             former.close(Close(CloseCode.SUPERSEDED, "a newer transport carries this session"))
         return attachment
 
-    def _unavailable(self, error: BrokerUnavailable) -> Close:
-        return Close(CloseCode.UNAVAILABLE, str(error), retry_after_seconds=self._settings.retry_seconds)
+    def _unavailable(self) -> Close:
+        # The error says more, and names hosts, which are nobody's business; the log has that.
+        return Close(
+            CloseCode.UNAVAILABLE, "sessions cannot be reached now", retry_after_seconds=self._settings.retry_seconds
+        )

@@ -175,9 +175,9 @@ class Intake:
         """Have the node that speaks for a session take what was sent. Raises Close."""
         try:
             told = await self._peers.ask(node, "send", session_id, body, credential, seconds=_FORWARD_SECONDS)
-        except NodeUnreachable as error:
+        except NodeUnreachable:  # what it says names hosts, which are nobody's business
             retry = self._settings.retry_seconds
-            raise Close(CloseCode.UNAVAILABLE, f"this session is moving: {error}", retry_after_seconds=retry) from None
+            raise Close(CloseCode.UNAVAILABLE, "this session is moving", retry_after_seconds=retry) from None
         if isinstance(told, bytes):
             return told
         code, reason, retry_after_seconds = told

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from msgspec import structs
 
+from multitransport.brokers.base import TooManyRooms
 from multitransport.core.heartbeat import Heartbeat
 from multitransport.core.log import Recovery
 from multitransport.core.session import SessionRecord
@@ -79,9 +80,15 @@ class Visits:
             log, recovery = await self._hub.open(name, declared.retention, position, wanted)
         except Refuse as refuse:
             raise Close(_CODES.get(refuse.code, CloseCode.REFUSED), refuse.message, app_code=refuse.code) from None
-        except BrokerUnavailable as error:
+        except TooManyRooms:
             raise Close(
-                CloseCode.TOO_MANY_SESSIONS, str(error), retry_after_seconds=self._settings.retry_seconds
+                CloseCode.TOO_MANY_SESSIONS,
+                "the server keeps as many rooms as it may",
+                retry_after_seconds=self._settings.retry_seconds,
+            ) from None
+        except BrokerUnavailable:  # what it says names hosts, which are nobody's business
+            raise Close(
+                CloseCode.UNAVAILABLE, "rooms cannot be reached now", retry_after_seconds=self._settings.retry_seconds
             ) from None
         # Nobody answers pings here: on a stream they only keep the connection warm.
         silent = structs.replace(pulse(self._settings, transport), grace_seconds=math.inf)

@@ -30,12 +30,22 @@ class Node:
 
     settings: dict[str, Any] = field(default_factory=dict)
     visitors: list[str | None] = field(default_factory=list)
+    requests: int = 0
+    """How many requests and WebSockets came here."""
 
     def __post_init__(self) -> None:
         self.app = Quart(__name__)
         self.app.secret_key = "a secret of the tests"
         self.rt = MultiTransport(self.app, **self.settings)
         exec(documented("howto/deploy.md", "python"), {"app": self.app})
+
+        inner = self.app.asgi_app
+
+        async def counted(scope: Any, receive: Any, send: Any) -> None:
+            self.requests += scope["type"] != "lifespan"
+            await inner(scope, receive, send)
+
+        self.app.asgi_app = counted  # type: ignore[method-assign]
 
         @self.rt.on_connect
         async def connected(client: Session) -> None:

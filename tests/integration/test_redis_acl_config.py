@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 import multitransport.brokers.redis
-from multitransport.brokers.base import Broker
+from multitransport.brokers.base import Broker, SessionStore
 from multitransport.brokers.redis import RedisBroker
 from multitransport.brokers.redis.connection import Connection, Refusal
 from multitransport.brokers.redis.sender import Sender
 from multitransport.brokers.redis.server import Server
+from multitransport.brokers.redis.sessions import RedisSessionStore
 from multitransport.brokers.redis.timing import Timing
+from multitransport.client import Publication, connect
 from multitransport.core.log import Retention
 from multitransport.core.publication import Draft
-from multitransport.testing.contracts import BrokerContract
+from multitransport.testing.contracts import BrokerContract, SessionStoreContract
 from multitransport.testing.waiting import eventually
+from tests.integration.nodes import Node, proxied
 from tests.proxies import DOCS
 from tests.redis_server import RedisServer
 
@@ -86,6 +89,44 @@ class TestNodesNeedNoMore(BrokerContract):
 
     async def pass_time(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+@pytest.mark.faults
+class TestSessionsNeedNoMore(SessionStoreContract):
+    @pytest_asyncio.fixture(autouse=True)
+    async def limited(self, tmp_path: Path) -> AsyncIterator[None]:
+        async with redis(tmp_path) as self.server:
+            yield
+
+    @asynccontextmanager
+    async def open_store(self) -> AsyncIterator[SessionStore]:
+        broker = RedisBroker(url(self.server, "nodes"))
+        await broker.start(lambda room: None, lambda room, draft: None)
+        yield RedisSessionStore(broker, ["secret"])
+        await broker.stop()
+
+    async def pass_time(self, seconds: float) -> None:
+        await asyncio.sleep(seconds + 0.05)  # a node's idea of the time of Redis may be late by an answer
+
+
+async def test_a_client_goes_from_node_to_node(tmp_path: Path) -> None:
+    """What nodes say to each other included: its session is another one's after each cut."""
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(redis(tmp_path))
+        nodes = [Node({"broker": url(server, "nodes")}) for _ in range(2)]
+        upstreams = [await stack.enter_async_context(node.served()) for node in nodes]
+        origin = await stack.enter_async_context(proxied("nginx", upstreams, tmp_path))
+        client = await stack.enter_async_context(connect(f"{origin}/realtime", transports=["poll"]))
+        async with asyncio.timeout(20):
+            room = await client.join("news/hall")
+            for offset in range(1, 6):
+                assert await client.request("say", str(offset)) == offset
+                item = await anext(room)
+                assert isinstance(item, Publication)
+                assert item.data == str(offset)
+        assert client.reconnects == 0
+        assert min(node.requests for node in nodes) > 1
+        assert nodes[0].node.fault is None
 
 
 async def test_lists_name_what_is_used_and_nothing_else(tmp_path: Path) -> None:

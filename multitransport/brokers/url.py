@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import re
 
 from multitransport.errors import ConfigurationError
 
@@ -24,8 +24,10 @@ def check_broker(broker: str) -> None:
 
 
 def named(broker: str) -> str:
-    """Return it without its secrets."""
-    parts = urlsplit(broker)
-    if not parts.netloc:
-        return broker.rpartition("@")[2].partition("?")[0]
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    """Return it without its secrets, also where they are written as they must not be."""
+    scheme = re.match(r"[a-z+]+://|", broker)
+    assert scheme is not None
+    secrets, _, place = broker[scheme.end() :].rpartition("@")
+    if "?" in secrets or "#" in secrets:
+        place = "…"  # nobody can tell a password from what follows it
+    return scheme[0] + re.split(r"[?#]", place)[0]

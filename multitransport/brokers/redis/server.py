@@ -35,6 +35,10 @@ class Server:
         check_broker(url)
         parts = urlsplit(url)
         self.name = named(url)
+        if parts.fragment or ("@" in parts.path + parts.query and parts.scheme != "unix"):
+            raise ConfigurationError(
+                f"{self.name}: what is special in a password is escaped: %40 @, %2F /, %3F ?, %23 #"
+            )
         options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         if unknown := set(options) - {"db", "ca_certs", "sentinel_password"}:
             raise ConfigurationError(f"{self.name}: unknown options {', '.join(sorted(unknown))}")

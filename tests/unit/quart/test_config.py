@@ -68,3 +68,18 @@ def test_without_a_secret_key_there_is_a_random_one_and_a_warning(caplog: pytest
     assert keys != others
     assert len(keys[0]) > 30
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
+
+
+def test_nodes_that_share_a_broker_must_share_a_secret_key() -> None:
+    with pytest.raises(ConfigurationError, match="SECRET_KEY must be set, the same for each of them"):
+        read_secret_keys(app_with(), shared=True)
+    assert read_secret_keys(app_with(SECRET_KEY="now"), shared=True) == ["now"]
+
+
+def test_the_broker_is_a_setting_as_any_other() -> None:
+    app = app_with(MULTITRANSPORT_BROKER="redis://localhost/1", MULTITRANSPORT_LEASE_SECONDS="3")
+    settings = read_settings(app, {"broker": "memory", "redis_prefix": "shop"})
+    assert (settings.broker, settings.redis_prefix, settings.lease_seconds) == ("redis://localhost/1", "shop", 3.0)
+    with pytest.raises(ConfigurationError, match="there is no broker 'amqp://host'") as refused:
+        read_settings(app_with(MULTITRANSPORT_BROKER="amqp://user:secret@host"), {})
+    assert "secret" not in str(refused.value)

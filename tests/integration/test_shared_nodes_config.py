@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from multitransport import Session
 from multitransport.client import Client, Gap, Publication, connect
 from multitransport.testing.waiting import eventually
-from tests.integration.nodes import PROXIES, Node, hello, posted, proxied
+from tests.integration.nodes import PAGE, PROXIES, Node, hello, posted, proxied
+from tests.proxies import documented
 from tests.redis_server import RedisServer
 
 TRANSPORTS = ["websocket", "sse", "poll"]
@@ -45,6 +48,22 @@ async def test_a_client_goes_from_node_to_node(proxy: str, transport: str, tmp_p
         assert client.reconnects == 0
         assert client.transport == transport
         assert transport == "websocket" or min(node.requests for node in nodes) > 1
+
+
+async def test_the_application_is_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with RedisServer() as redis:
+        monkeypatch.setenv("SECRET_KEY", "a secret of the tests")
+        monkeypatch.setenv("REDIS_URL", redis.url)
+        written: dict[str, Any] = {"__name__": __name__}
+        exec(documented(PAGE, "python"), written)
+        app, rt = written["app"], written["rt"]
+
+        @rt.room("news")
+        async def join_news(client: Session) -> None: ...
+
+        async with app.test_app():
+            assert (await rt.publish("news", "said", "hello")).offset == 1
+        assert "multitransport:log:{.news}" in await redis.keys()
 
 
 @pytest.mark.faults

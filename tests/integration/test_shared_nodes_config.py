@@ -9,8 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
+from quart import Quart
 
-from multitransport import Session
+from multitransport import MultiTransport, Session
 from multitransport.client import Client, Gap, Publication, connect
 from multitransport.testing.waiting import eventually
 from tests.integration.nodes import PAGE, PROXIES, Node, hello, posted, proxied
@@ -56,7 +57,8 @@ async def test_the_application_is_as_it_is_written(monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv("REDIS_URL", redis.url)
         written: dict[str, Any] = {"__name__": __name__}
         exec(documented(PAGE, "python"), written)
-        app, rt = written["app"], written["rt"]
+        app: Quart = written["app"]
+        rt: MultiTransport = written["rt"]
 
         @rt.room("news")
         async def join_news(client: Session) -> None: ...

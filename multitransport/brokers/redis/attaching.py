@@ -80,9 +80,8 @@ class Attaching:
         mirror = self._speaking.own(session_id)
         try:
             if mirror is not None:
-                return await self._speaking.in_turn(
-                    mirror, lambda: self._attach_own(mirror, attach, secret_hash, credential)
-                )
+                async with mirror.turn:
+                    return await self._attach_own(mirror, attach, secret_hash, credential)
             return await self._attach_other(session_id, attach, secret_hash, credential)
         except (Gone, Moved, LeaseLost):
             raise StaleAttach from None
@@ -102,7 +101,8 @@ class Attaching:
         if secret_hash is not None:
             record.secret_hash = secret_hash
         self._speaking.expire(mirror, None)
-        return Attached(record, None)
+        former, mirror.former = mirror.former, ""
+        return Attached(record, former or None)
 
     async def _attach_other(
         self, session_id: str, attach: int, secret_hash: bytes | None, credential: bytes

@@ -36,6 +36,8 @@ class Mirror:
         self.ended = ""
         """The claim of its end, where this node has made it."""
         self.expires: int | None = None
+        self.former = ""
+        """The node that spoke for the session before, where nobody was told yet."""
         self.turn = asyncio.Lock()
         """Held for each step: the next one begins where it ended, and so does a repeat."""
         self.values: dict[bytes, bytes] = {}

@@ -65,6 +65,8 @@ class Kept(NamedTuple):
     """The fields of data, metas and credential, encoded."""
     replication: str
     """The replication id under which it is known to be whole."""
+    former: str
+    """The node that spoke for it before its last attach; '' where that was the same one."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -157,7 +159,8 @@ class _Reading:
         expires = _number(found[b"x"]) if b"x" in found else None
         ended = found.get(b"z", b"").decode()
         replication = found.get(b"g", b"").decode()
-        return Kept(record, _number(found.get(b"t", b"")), expires, ended, self._values, replication)
+        former = found.get(b"w", b"").decode().partition(" ")[2]
+        return Kept(record, _number(found.get(b"t", b"")), expires, ended, self._values, replication, former)
 
     def _take(self, kind: bytes, name: str, whole: bytes, value: bytes) -> None:
         record = self._record

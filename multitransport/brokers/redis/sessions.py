@@ -28,7 +28,7 @@ from multitransport.brokers.redis.records import (
 )
 from multitransport.brokers.redis.scripts import Script
 from multitransport.brokers.redis.speaking import Detaching, Outcome, Speaking
-from multitransport.brokers.redis.waiting import Waiting, nothing
+from multitransport.brokers.redis.waiting import Waiting
 from multitransport.core.inbox import Inbox
 from multitransport.core.session import SessionRecord
 from multitransport.protocol.binary import Frame, text
@@ -144,7 +144,7 @@ class RedisSessionStore:
 
     async def create(self, record: SessionRecord, seconds: float) -> SessionRecord:
         """See SessionStore."""
-        return await self._waiting.surely(self._attaching.create(record, milliseconds(seconds)), nothing)
+        return await self._waiting.within(self._attaching.create(record, milliseconds(seconds)))
 
     async def attach(
         self, session_id: str, attach: int, secret_hash: bytes | None = None, credential: bytes = b""
@@ -159,7 +159,8 @@ class RedisSessionStore:
 
     async def take(self, session_id: str, former: str, seconds: float) -> SessionRecord | None:
         """See SessionStore."""
-        return await self._waiting.surely(self._adopting.take(session_id, former, milliseconds(seconds)), nothing)
+        work = self._adopting.take(session_id, former, milliseconds(seconds))
+        return await self._waiting.surely(work, lambda: self._abandon(session_id, None))
 
     # Frames
 
@@ -216,7 +217,7 @@ class RedisSessionStore:
     async def settle(self, session_id: str) -> None:
         """See SessionStore."""
         if (mirror := self._speaking.own(session_id)) is not None:
-            await self._speaking.in_turn(mirror, lambda: self._settle(mirror))
+            await self._settled(mirror)
 
     async def finish(self, session_id: str) -> str | None:
         """See SessionStore."""
@@ -331,9 +332,21 @@ class RedisSessionStore:
 
         return await self._speaking.in_turn(mirror, work)
 
-    async def _abandon(self, session_id: str, attach: int) -> None:
-        """Nobody took what was attached: let it expire."""
-        await self.detach(session_id, attach, _ABANDONED_LEASES * self._timing.lease_seconds)
+    async def _abandon(self, session_id: str, attach: int | None) -> None:
+        """Find out whether this node speaks for the session, which nobody waits for: then let it expire."""
+        mirror = self._speaking.own(session_id)
+        if mirror is None:
+            kept = await self._finding.read(session_id)
+            if kept is None or kept.record.node != self.node:
+                return
+            mirror = self._speaking.take_up(session_id, kept)
+            mirror.former = kept.former
+        await self._settled(mirror)
+        if mirror.record.attach == attach:
+            await self.detach(session_id, attach, _ABANDONED_LEASES * self._timing.lease_seconds)
+
+    async def _settled(self, mirror: Mirror) -> None:
+        await self._speaking.in_turn(mirror, lambda: self._settle(mirror))
 
     def _log(self, mirror: Mirror, changes: Changes) -> None:
         for name, fault in changes.faults.items():

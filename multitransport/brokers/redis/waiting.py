@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from multitransport.brokers.redis.speaking import Speaking
 from multitransport.errors import BrokerUnavailable
 
-__all__ = ["Waiting", "nothing"]
+__all__ = ["Waiting"]
 
 T = TypeVar("T")
 
@@ -32,27 +32,12 @@ class Waiting:
             raise self._unavailable() from None
 
     async def surely(self, work: Coroutine[Any, Any, T], late: Callable[[], Coroutine[Any, Any, None]]) -> T:
-        """Do it, also where it takes longer, or who waits for it goes away: then ``late`` follows it."""
-        task = self._speaking.begin(work)
+        """Do it within the time, or while somebody waits for it. Else ``late`` finds out what came of it."""
         try:
-            async with asyncio.timeout(self._seconds):
-                return await asyncio.shield(task)
-        except TimeoutError:
-            self._speaking.begin(_after(task, late))
-            raise self._unavailable() from None
-        except asyncio.CancelledError:
-            self._speaking.begin(_after(task, late))
+            return await self.within(work)
+        except (BrokerUnavailable, asyncio.CancelledError):
+            self._speaking.begin(late())
             raise
 
     def _unavailable(self) -> BrokerUnavailable:
         return BrokerUnavailable(f"Redis did not answer within {self._seconds:g} s: {self._why() or 'it is slow'}")
-
-
-async def _after(task: asyncio.Task[Any], late: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    await asyncio.wait([task])
-    if not task.cancelled() and task.exception() is None:
-        await late()
-
-
-async def nothing() -> None:
-    """Leave what came late as it is: it expires by itself."""

@@ -1,0 +1,322 @@
+"""Sessions in Redis while nodes, or Redis itself, or the way to it, are away: one node speaks for each, or none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+from msgspec import structs
+
+from multitransport.brokers.base import LastWord, StaleAttach
+from multitransport.brokers.redis.keys import Keys
+from multitransport.core.session import SessionRecord
+from multitransport.errors import BrokerUnavailable
+from multitransport.protocol.position import Position
+from multitransport.testing.proxy import FaultProxy
+from multitransport.testing.waiting import eventually
+from tests.redis_server import RedisServer
+from tests.redis_stores import BRIEF, LATER, Store, gone, make, stores
+
+
+@asynccontextmanager
+async def frozen(redis: RedisServer, survivors: int = 1) -> AsyncIterator[tuple[FaultProxy, list[Store]]]:
+    """Give a proxy that is in the way of the first of these stores."""
+    async with AsyncExitStack() as stack:
+        proxy = await stack.enter_async_context(FaultProxy(redis.url))
+        urls = [f"redis://127.0.0.1:{proxy.port}", *[redis.url] * survivors]
+        yield proxy, await stack.enter_async_context(stores(*urls))
+
+
+async def cut_off(proxy: FaultProxy) -> None:
+    await proxy.refuse()
+    proxy.cut()
+
+
+async def test_a_node_that_was_frozen_for_too_long_does_nothing_more() -> None:
+    async with RedisServer() as redis, frozen(redis) as (proxy, (one, other)):
+        await make(one)
+        await one.claim("s1", 1, [1], 8)
+        former, until = one.node, one.until
+        await cut_off(proxy)
+        works = [
+            asyncio.create_task(work)
+            for work in (
+                one.claim("s1", 1, [2], 8),
+                one.commit("s1", 1, b"one", 100),
+                one.end("s1", LastWord(4500, "never"), LATER),
+            )
+        ]
+        await eventually(lambda: one.fault)
+        [adopted] = await other.adopt_all()
+        assert (adopted.session_id, adopted.node, adopted.inbox.claimed) == ("s1", other.node, 1)
+        assert not any(work.done() for work in works)
+        await proxy.accept()
+        results = await asyncio.gather(*works, return_exceptions=True)
+        assert isinstance(results[0], StaleAttach)
+        assert results[1:] == [None, False]
+        assert (one.losses, one.node == former, await one.owner("s1")) == (1, False, other.node)
+        assert (await other.last_word("s1"), adopted.inbox.outcomes) == (None, {})
+        await eventually(lambda: one.fault is None)
+        assert one.until > until
+        await make(one, "s2")
+        assert await one.claim("s2", 1, [1], 8) == 0
+
+
+async def test_a_step_that_arrives_after_the_lease_is_refused_by_redis() -> None:
+    """The process stood still between its look at the lease and what it said."""
+    async with RedisServer() as redis, stores(redis.url) as (one,):
+        await make(one)
+        one._lease.until, late = 1, one._lease.until
+        assert await one.claim("s1", 1, [1], 8) == 0
+        assert (one.until >= late, one.losses) == (True, 0)
+
+
+async def test_who_is_late_but_was_not_missed_goes_on() -> None:
+    async with RedisServer() as redis, stores(redis.url, redis.url) as (one, other):
+        await make(one)
+        await make(other, "s2")
+        redis.suspend()
+        await eventually(lambda: one.fault is not None and other.fault is not None)
+        await asyncio.sleep(2 * BRIEF.lease_seconds)
+        redis.resume()
+        claims = await asyncio.gather(one.claim("s1", 1, [1], 8), other.claim("s2", 1, [1], 8))
+        await eventually(lambda: one.fault is None and other.fault is None)
+        assert [*claims, one.losses, other.losses] == [0, 0, 0, 0]
+        assert (await one.adopt(LATER), await other.adopt(LATER)) == ([], [])
+
+
+async def test_a_node_that_stopped_need_not_be_waited_for() -> None:
+    async with RedisServer() as redis, stores(redis.url, timing=structs.replace(BRIEF, lease_seconds=60.0)) as (one,):
+        await make(one)
+        async with stores(redis.url) as (other,):
+            node = one.node
+            await one.stop()
+            [adopted] = await other.adopt_all()
+            assert (adopted.session_id, node in await other.nodes()) == ("s1", False)
+
+
+async def test_of_two_survivors_each_session_is_adopted_by_one() -> None:
+    async with RedisServer() as redis, frozen(redis, 2) as (proxy, (one, *survivors)):
+        ids = {f"s{n}" for n in range(250)}
+        await asyncio.gather(*(make(one, each, "ann") for each in ids))
+        await one.detach("s0", 1, 0.1)
+        await cut_off(proxy)
+        await gone(one, survivors[0])
+        adopted = await asyncio.gather(*(each.adopt_all() for each in survivors))
+        found = [record.session_id for records in adopted for record in records]
+        assert (len(found), set(found)) == (250, ids)
+        for store, records in zip(survivors, adopted, strict=True):
+            assert {await store.owner(record.session_id) for record in records} == {store.node}
+        expired = [await each.expired() for each in survivors]
+        assert sorted(expired) == [[], ["s0"]]
+        assert len(await survivors[0].of_user("ann")) == 250
+        await eventually(lambda: not any(store._lease.dead for store in survivors))
+
+
+async def test_adopted_sessions_that_were_attached_expire_after_their_time() -> None:
+    async with RedisServer() as redis, frozen(redis) as (proxy, (one, other)):
+        await make(one)
+        await cut_off(proxy)
+        await other.adopt_all(0.05)
+        assert await eventually(other.expired) == ["s1"]
+        assert await other.end("s1") is True
+
+
+async def test_who_comes_back_before_it_is_adopted_is_attached_at_once() -> None:
+    async with RedisServer() as redis, frozen(redis) as (proxy, (one, other)):
+        await make(one)
+        await one.claim("s1", 1, [1], 8)
+        node = one.node
+        await cut_off(proxy)
+        moved, former = await other.attach("s1", 2)
+        assert former == node
+        await other.settle("s1")
+        assert [moved.busy] == [{node}]
+        await gone(one, other)
+        await other.settle("s1")
+        assert [moved.busy, await other.adopt(LATER)] == [None, []]
+        assert await other.claim("s1", 2, [2], 8) == 1
+
+
+async def test_an_end_whose_node_died_is_claimed_again_and_nobody_attaches_meanwhile() -> None:
+    async with RedisServer() as redis, frozen(redis) as (proxy, (one, other)):
+        await make(one, user_id="ann")
+        await one.join("s1", "a", Position("e", 1))
+        assert await one.end("s1", LastWord(4500, "never"), LATER)
+        await cut_off(proxy)
+        [adopted] = await other.adopt_all()
+        assert adopted.rooms == {"a": Position("e", 1)}
+        with pytest.raises(StaleAttach):
+            await other.attach("s1", 2)
+        assert await other.expired() == ["s1"]
+        assert [await other.end("s1") for _ in range(2)] == [True, False]
+        await other.remove("s1")
+        assert (await other.last_word("s1"), await other.of_user("ann")) == (LastWord(4500, "never"), [])
+
+
+async def test_what_redis_lost_is_put_back() -> None:
+    async with RedisServer() as redis, stores(redis.url, redis.url) as (one, other):
+        records = [await make(one, f"s{n}", "ann") for n in range(300)]
+        record = records[0]
+        record.data = {"cart": [1]}
+        await one.join("s0", "a", Position("e", 1))
+        await one.claim("s0", 1, [1, 2], 8)
+        await one.commit("s0", 2, b"two", 100)
+        await one.detach("s1", 1, LATER)
+        await redis.call("FLUSHALL")
+        await one.commit("s0", 1, b"one", 100)
+
+        async def are_back() -> bool:
+            return len(await other.of_user("ann")) == 300
+
+        await eventually(are_back, 10.0)
+        record.inbox.early = None
+        assert [await other.find(f"s{n}") for n in range(300)] == records
+        assert (record.inbox.processed, record.data, one.losses, other.losses) == (2, {"cart": [1]}, 0, 0)
+        assert int(await redis.call("HGET", "multitransport:session:{.s1}", "x")) == one._speaking.expires["s1"]
+        kept = await other.create(SessionRecord("s300", "new of s7", b"", "ann", 0), LATER)
+        assert kept.session_id == "s7"
+        assert (await other.attach("s7", 2)).former == one.node
+
+
+async def test_what_somebody_else_ended_is_not_put_back() -> None:
+    async with RedisServer() as redis, stores(redis.url, redis.url) as (one, other):
+        await make(one)
+        await other.take("s1", one.node, LATER)
+        await other.end("s1")
+        await other.remove("s1")
+        with pytest.raises(StaleAttach):
+            await one.claim("s1", 1, [1], 8)
+        await one.save("s1")
+        assert (await one.find("s1"), await other.find("s1")) == (None, None)
+
+
+@pytest.mark.parametrize("first", ["the node itself", "another node"])
+async def test_after_a_restart_that_lost_the_newest_part_the_node_that_speaks_knows_it(first: str) -> None:
+    async with RedisServer(keep=True) as redis, stores(redis.url, redis.url) as (one, other):
+        record = await make(one)
+        await one.claim("s1", 1, [1], 8)
+        saved = redis.saved()
+        await one.commit("s1", 1, b"one", 100)
+        await one.claim("s1", 1, [2], 8)
+        await one.commit("s1", 2, b"two", 100)
+        await one.join("s1", "a", Position("e", 1))
+        await redis.kill()
+        redis.restore(saved)
+        await redis.start()
+        if first == "another node":
+            moved, former = await other.attach("s1", 2)
+            assert (former, moved.busy) == (one.node, None)
+            assert (moved.rooms, moved.inbox) == (record.rooms, record.inbox)
+        else:
+            assert await one.claim("s1", 1, [3], 8) == 2
+            assert await other.find("s1") == record
+
+
+async def test_where_nobody_can_vouch_the_client_need_not_wait_for_long() -> None:
+    async with RedisServer(keep=True) as redis, frozen(redis) as (proxy, (one, other)):
+        await make(one)
+        await cut_off(proxy)
+        await redis.kill()
+        await redis.start()
+        assert (await other.attach("s1", 2)).former == one.node
+
+
+async def test_steps_wait_for_redis_and_questions_do_not() -> None:
+    async with RedisServer(keep=True) as redis, stores(redis.url, redis.url) as (one, other):
+        await make(one)
+        await redis.kill()
+        works = [asyncio.create_task(one.claim("s1", 1, [n], 8)) for n in (1, 2)]
+        commit = asyncio.create_task(one.commit("s1", 1, b"one", 100))
+        for asked in (other.find("s1"), other.of_user("ann"), other.attach("s1", 2), make(other, "s2")):
+            with pytest.raises(BrokerUnavailable, match="Redis did not answer within"):
+                await asked
+        await eventually(lambda: one.fault)
+        await redis.start()
+        assert await asyncio.gather(*works) == [0, 1]
+        await commit
+        assert (found := await other.find("s1"))
+        assert (found.inbox.claimed, found.inbox.processed) == (2, 1)
+
+
+async def test_of_what_is_gone_no_key_stays_longer_than_its_time() -> None:
+    timing = structs.replace(BRIEF, session_seconds=2.0)
+    async with RedisServer() as redis, stores(redis.url, timing=timing) as (one,):
+        async with stores(redis.url, timing=timing) as (other,):
+            for n in range(20):
+                await make(other, f"s{n}", f"user {n % 3}")
+                await other.join(f"s{n}", "a", Position("e", 1))
+            await one.attach("s0", 2)
+            await one.end("s0", LastWord(4500, "never"), 1.0)
+            await one.remove("s0")
+            await other.detach("s1", 1, 1.0)
+            kept = await redis.keys()
+            assert {key.split(":")[1] for key in kept} == {
+                *("nodes", "dead", "registry"),
+                *("session", "sessions", "new", "user", "word"),
+            } - {"dead"}
+            assert all(0 < left <= 3_000 for left in kept.values()), kept
+            # What is attached is refreshed by its node.
+            await asyncio.sleep(2.5)
+            assert len([key for key in await redis.keys() if ":session:" in key]) == 19
+
+        async def is_left() -> set[str]:
+            return {key.split(":")[1] for key in await redis.keys()}
+
+        await one.stop()
+
+        async def nothing_is_left() -> bool:
+            return await redis.keys() == {}
+
+        await eventually(nothing_is_left, 10.0)
+
+
+async def test_what_others_have_written_is_refused_and_counted() -> None:
+    async with RedisServer() as redis, stores(redis.url, redis.url) as (one, other):
+        names = Keys("multitransport", 0)
+        for n in range(8):
+            await make(one, f"s{n}", "ann")
+        sealed = [await redis.call("HGET", names.session(f"s{n}"), "i") for n in range(8)]
+        forged: list[tuple[str | int | bytes, ...]] = [
+            ("HSET", names.session("s0"), "i", sealed[1]),
+            ("HSET", names.session("s1"), "i", sealed[1][:-1] + b"x"),
+            ("HSET", names.session("s2"), "i", b"2" + sealed[2][1:]),
+            ("HSET", names.session("s3"), "a", "-1"),
+            ("HSET", names.session("s4"), "r:a", "nowhere"),
+            ("HSET", names.session("s5"), "o:1", "b\xff"),
+            ("HSET", names.session("s6"), "d:x", b"\xc1"),
+            ("HDEL", names.session("s7"), "i"),
+        ]
+        for n, command in enumerate(forged):
+            await redis.call(*command)
+            assert await other.find(f"s{n}") is None, command
+        assert other.refused == len(forged)
+        for n in (0, 1, 2, 7):
+            with pytest.raises(StaleAttach):
+                await other.attach(f"s{n}", 2, b"another secret")
+        assert sorted(await other.of_user("ann")) == ["s3", "s4", "s5", "s6"]
+        made = await other.create(SessionRecord("s8", "new of s0", b"", "ann", 0), LATER)
+        assert made.session_id == "s8"
+        await redis.call("SET", names.word("s9"), "f\xff")
+        assert await other.last_word("s9") is None
+
+
+async def test_secret_keys_can_be_changed_while_nodes_run_and_others_are_of_another_deployment() -> None:
+    async with (
+        RedisServer() as redis,
+        stores(redis.url, secret_keys=["old"]) as (one,),
+        stores(redis.url, secret_keys=["old", "new"]) as (two,),
+        stores(redis.url, secret_keys=["new"]) as (three,),
+        stores(redis.url, prefix="another") as (stranger,),
+    ):
+        await make(one)
+        assert await two.find("s1") is not None
+        assert (await three.find("s1"), three.refused) == (None, 1)
+        await two.attach("s1", 2, b"other")
+        assert await three.find("s1") is not None
+        assert await one.finish("s1") == two.node
+        assert (await one.find("s1"), one.refused) == (None, 1)
+        assert (await stranger.find("s1"), stranger.refused) == (None, 0)
+        assert await stranger.nodes() == [stranger.node]

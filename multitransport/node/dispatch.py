@@ -16,6 +16,7 @@ from multitransport.core.log import Log, Recovery
 from multitransport.core.publication import Draft
 from multitransport.core.session import State
 from multitransport.errors import BrokerUnavailable, Refuse, RoomFull
+from multitransport.node.attachment import Close
 from multitransport.node.checks import Checks
 from multitransport.node.declarations import Call
 from multitransport.node.hub import Hub
@@ -27,7 +28,7 @@ from multitransport.node.session import Job, JoinRequest, Repeat, Session
 from multitransport.node.settings import Settings
 from multitransport.protocol.binary import Frame, encode_data
 from multitransport.protocol.codec import Malformed
-from multitransport.protocol.codes import ErrorCode
+from multitransport.protocol.codes import CloseCode, ErrorCode
 from multitransport.protocol.frames import Bye, Join, JoinOptions, Leave, Publish, Send, encode
 from multitransport.protocol.frames import Presence as ShowPresence
 from multitransport.protocol.position import Position
@@ -247,7 +248,8 @@ class Dispatch:
                 if not told:
                     attachment.put(entry.room, entry.frame)
                 told = False
-                self._hub.join(attachment.reader, entry.log, entry.offset, entry.max_rate)
+                if not self._hub.join(attachment.reader, entry.log, entry.offset, entry.max_rate):
+                    attachment.close(Close(CloseCode.UNAVAILABLE, "joining took too long", retry_after_seconds=0.0))
         for entry in entries:
             await self._presence.enter(client, entry.room)
 

@@ -41,10 +41,12 @@ class Feed:
         "_throttles",
         "cursors",
         "log",
+        "opened_at",
     )
 
     def __init__(self, log: Log, loop: asyncio.AbstractEventLoop) -> None:
         self.log = log
+        self.opened_at = loop.time()
         # In the order they came, which is about how they lie in memory: a set's order would cost cache misses.
         self.cursors: dict[Cursor, None] = {}
         self._loop = loop

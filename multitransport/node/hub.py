@@ -14,6 +14,9 @@ from multitransport.protocol.position import Position
 
 __all__ = ["Hub"]
 
+_JOIN_SECONDS = 10.0
+"""A room that was opened is kept for so long without readers: what comes between may have to wait for the store."""
+
 
 class Hub:
     """Joins readers to rooms. A room that was opened has a feed here until a sweep finds it without readers."""
@@ -46,25 +49,30 @@ class Hub:
     async def open(
         self, room: str, retention: Retention, position: Position | None, history: int
     ) -> tuple[Log, Recovery]:
-        """Return a room's log and where a reader starts in it. Between this and ``join`` must be no await. Raises
-        BrokerUnavailable.
-        """
+        """Return a room's log and where a reader starts in it, for a ``join`` soon. Raises BrokerUnavailable."""
         log = await self._broker.subscribe(room, retention, position, history)
-        self._feed(log)
+        feed = self._feeds.get(room)
+        if feed is None or feed.log is not log:
+            feed = self._feeds[room] = Feed(log, self._loop)
+        feed.opened_at = self._loop.time()
         return log, log.newest(history) if position is None else log.recover(position)
 
     def join(
         self, reader: Reader, log: Log, offset: int, max_rate: float | None = None, told_at: float = -math.inf
-    ) -> None:
+    ) -> bool:
         """Let the reader read the log after the offset, that of a state room at most ``max_rate`` times a second, of
-        which ``told_at`` was the last.
+        which ``told_at`` was the last. False where the log was let go of since it was opened: it has to be opened anew.
         """
+        feed = self._feeds.get(log.room)
+        if feed is None or feed.log is not log:
+            return False
         told_at = max(told_at, self.leave(reader, log.room))
         if max_rate is None or log.mode != "state":  # in another it would fall behind by its own rate
-            self._feed(log).add(reader.add(log, offset))
+            feed.add(reader.add(log, offset))
         else:
             held = self._loop.time() < told_at + 1 / max_rate
-            self._feed(log).add_throttled(reader.add(log, offset, held=held), 1 / max_rate, told_at)
+            feed.add_throttled(reader.add(log, offset, held=held), 1 / max_rate, told_at)
+        return True
 
     def leave(self, reader: Reader, room: str) -> float:
         """Take the reader out of a room; return when it was told last, -inf where nothing bounds how often it is."""
@@ -84,17 +92,14 @@ class Hub:
 
     async def sweep(self) -> None:
         """Let go of rooms without readers, and of what no retention keeps."""
-        for room in [room for room, feed in self._feeds.items() if not feed.cursors]:
-            if not self._feeds[room].cursors:
+        for room in [room for room, feed in self._feeds.items() if self._is_idle(feed)]:
+            if (feed := self._feeds.get(room)) is not None and self._is_idle(feed):
                 del self._feeds[room]
                 await self._broker.unsubscribe(room)
         await self._broker.sweep()
 
-    def _feed(self, log: Log) -> Feed:
-        feed = self._feeds.get(log.room)
-        if feed is None:
-            feed = self._feeds[log.room] = Feed(log, self._loop)
-        return feed
+    def _is_idle(self, feed: Feed) -> bool:
+        return not feed.cursors and self._loop.time() - feed.opened_at > _JOIN_SECONDS
 
     def _advanced(self, room: str) -> None:
         feed = self._feeds.get(room)

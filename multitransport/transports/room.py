@@ -4,7 +4,6 @@ data.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -61,7 +60,7 @@ async def read_room(node: Node, scope: Scope, receive: Receive, send: Send, head
             # A place to come back to, even if the stream is cut before its first event: one without data is not told.
             first = b"id: %s\n\n" % str(start).encode() if recovery.recovered else _gap_event(start, recovery.lost)
             await send({"type": "http.response.body", "body": first, "more_body": True})
-            writer = Writer(partial(_write, start.epoch), send, connection, node.settings.batch_bytes)
+            writer = Writer(_EventWriter(start.epoch).write, send, connection, node.settings.batch_bytes)
             await carry(attachment, left(receive), writer, 0)
     finally:
         node.release(attachment)
@@ -84,12 +83,23 @@ def _query(request: Request, poll_seconds: float) -> Query:
     return Query(position, history, wait_seconds, "application/json" in request.header(b"accept"))
 
 
-async def _write(epoch: str, send: Send, batch: Batch) -> None:
-    # What is no publication is a ping, and a comment does for one.
-    body = b"".join(_item_events(item, epoch) for item in batch.items) or eventstream.comment()
-    if batch.close is not None and batch.close.retry_after_seconds is not None:
-        body += b"retry: %d\n\n" % round(batch.close.retry_after_seconds * 1000)
-    await send({"type": "http.response.body", "body": body, "more_body": batch.close is None})
+class _EventWriter:
+    """Writes batches as events whose ids have the epoch of the log they came from."""
+
+    def __init__(self, epoch: str) -> None:
+        self._epoch = epoch
+
+    async def write(self, send: Send, batch: Batch) -> None:
+        # What is no publication is a ping, and a comment does for one.
+        body = b"".join(map(self._events, batch.items)) or eventstream.comment()
+        if batch.close is not None and batch.close.retry_after_seconds is not None:
+            body += b"retry: %d\n\n" % round(batch.close.retry_after_seconds * 1000)
+        await send({"type": "http.response.body", "body": body, "more_body": batch.close is None})
+
+    def _events(self, item: Slice | Gap) -> bytes:
+        if isinstance(item, Gap):
+            self._epoch = item.position.epoch
+        return _item_events(item, self._epoch)
 
 
 def _item_events(item: Slice | Gap, epoch: str) -> bytes:
@@ -131,10 +141,10 @@ async def _answer(
     node: Node, attachment: Attachment, send: Send, headers: Headers, start: Position, recovery: Recovery
 ) -> None:
     publications: list[dict[str, Any]] = []
-    offset = start.offset
+    epoch, offset = start
     for item in attachment.reader.take(node.settings.max_message_bytes):
         if isinstance(item, Gap):
-            offset = item.position.offset
+            epoch, offset = item.position
             recovery = Recovery(offset, False, item.lost)
             continue
         publications += [
@@ -143,7 +153,7 @@ async def _answer(
         ]
         offset = item.last or offset  # what is volatile moves nobody
     answer = {
-        "position": str(Position(start.epoch, offset)),
+        "position": str(Position(epoch, offset)),
         "recovered": recovery.recovered,
         "lost": recovery.lost,
         "publications": publications,

@@ -85,7 +85,7 @@ class SessionContract(TransportContract):
         async with self.serve() as served, wire(transport, served) as one, wire(transport, served) as other:
             mine = await one.open()
             token = str(mine["token"])
-            tokens = served.application.node.admission._tokens
+            tokens = served.application.node._admission._tokens
             other.token = {
                 "forged": token[:-4] + ("aaaa" if token[-4:] != "aaaa" else "bbbb"),
                 "of another key": type(tokens)(["another key"]).sign(mine["session"], "whatever"),

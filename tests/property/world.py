@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from multitransport.brokers.backends import memory_backend
 from multitransport.brokers.memory import MemoryBroker
 from multitransport.core.log import Log
 from multitransport.errors import OutcomeUnknown, Refuse, Refused, TimedOut
@@ -51,7 +52,13 @@ class World:
         self.record = Record()
         self.programs = [Program(self.record, number, user) for number, user in enumerate(users)]
         self.gate = asyncio.Event()
-        self.node = Node(self._declarations(), BareHost(), SETTINGS, secret_keys=["key"])
+        backend = memory_backend(
+            asyncio.get_running_loop().time,
+            max_rooms=SETTINGS.max_rooms,
+            max_sessions=SETTINGS.max_sessions,
+            room_idle_seconds=SETTINGS.room_idle_seconds,
+        )
+        self.node = Node(self._declarations(), BareHost(), SETTINGS, secret_keys=["key"], backend=backend)
         self.network = Network(TransportApp(self.node, "/realtime"))
         self.asks: set[asyncio.Task[None]] = set()
 

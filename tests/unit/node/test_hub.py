@@ -38,6 +38,7 @@ class House:
         return await self.hub.publish("r", Draft("e", b"1"), BRIEF)
 
     async def time_passes(self) -> None:
+        simulated_loop().spend(11.0)
         await self.hub.sweep()
         self.clock.advance(11.0)
         await self.hub.sweep()
@@ -139,3 +140,22 @@ async def test_a_stopped_hub_tells_nobody() -> None:
     await house.publish()
     await simulated_loop().settle()
     assert reader.take(ENOUGH) == []
+
+
+@simulated
+async def test_a_room_is_not_let_go_of_between_its_opening_and_the_joining() -> None:
+    house = House()
+    await house.hub.start()
+    reader = Reader(Owner())
+    log, recovery = await house.hub.open("r", BRIEF, None, 0)
+    await house.hub.sweep()
+    assert house.hub.join(reader, log, recovery.offset)
+
+
+@simulated
+async def test_a_room_that_was_let_go_of_since_it_was_opened_is_not_joined() -> None:
+    house = House()
+    await house.hub.start()
+    log, recovery = await house.hub.open("r", BRIEF, None, 0)
+    await house.time_passes()
+    assert not house.hub.join(Reader(Owner()), log, recovery.offset)

@@ -129,35 +129,48 @@ class _Thread:
 
     def __init__(self, publisher: Publisher) -> None:
         self.publisher = publisher
-        self.loop = asyncio.SelectorEventLoop()
+        self._loop = asyncio.SelectorEventLoop()
         self._ended = asyncio.Event()
+        self._lock = threading.Lock()
+        self._ending = False
         started = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(started,), name="multitransport-publisher", daemon=True)
         self._thread.start()
         started.wait()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Have it run in the thread. Raises BrokerUnavailable where that has ended."""
-        try:
-            return asyncio.run_coroutine_threadsafe(work, self.loop)
-        except RuntimeError:
-            work.close()
-            raise BrokerUnavailable("the publisher was closed while it began to publish") from None
+        """Have it run in the thread. Raises BrokerUnavailable where that ends."""
+        with self._lock:
+            if not self._ending:
+                return asyncio.run_coroutine_threadsafe(work, self._loop)
+        work.close()
+        raise BrokerUnavailable("the publisher was closed while it began to publish")
 
     def end(self) -> None:
         """Close the Publisher and wait for the thread."""
-        self.loop.call_soon_threadsafe(self._ended.set)
+        with self._lock:
+            self._ending = True
+            self._loop.call_soon_threadsafe(self._ended.set)
         if threading.current_thread() is not self._thread:  # which may be the one that collects garbage
             self._thread.join()
 
     def _run(self, started: threading.Event) -> None:
-        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
-            runner.run(self._serve(started))
+        # Not asyncio.run: that waits for the resolver's threads in yet another thread, which cannot be started any more
+        # where a process is about to end.
+        try:
+            self._loop.run_until_complete(self._serve(started))
+        finally:
+            started.set()
+            self._loop.close()
 
     async def _serve(self, started: threading.Event) -> None:
         async with self.publisher:
             started.set()
             await self._ended.wait()
+        waiting = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
 
 def _forked() -> None:

@@ -80,7 +80,7 @@ async def following(
     flashed: Callable[[str, Draft], None] = lambda room, draft: None,
 ) -> AsyncGenerator[tuple[RedisBroker, DeclaredRooms]]:
     """Give a broker that follows rooms as a node's does, and the rooms that are declared. Raises ConfigurationError."""
-    need_redis()
+    need_redis(url)
     from multitransport.brokers.redis import RedisBroker, Timing
     from multitransport.brokers.redis.declared import declared
     from multitransport.publisher.rooms import DeclaredRooms

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack, overload
 
+from multitransport.brokers.url import MEMORY, check_broker, named
 from multitransport.core.log import Retention
 from multitransport.core.publication import Draft
 from multitransport.errors import BrokerUnavailable, ConfigurationError, MultiTransportError
@@ -151,14 +152,17 @@ def _must_be_a_session(exclude: object) -> None:
         raise TypeError(f"exclude is the id of a session, not {exclude!r}")
 
 
-def need_redis() -> None:
-    """Raise ConfigurationError where the extra is not installed that talks to Redis."""
+def need_redis(url: str) -> None:
+    """Raise ConfigurationError where this names no Redis, or the extra is not installed that talks to one."""
+    check_broker(url)
+    if url == MEMORY:
+        raise ConfigurationError("rooms in the memory of another process cannot be reached: give both a Redis")
     if find_spec("hiredis") is None:
-        raise ConfigurationError("to reach Redis an extra is needed: pip install 'multitransport[redis]'")
+        raise ConfigurationError(f"{named(url)} needs an extra: pip install 'multitransport[redis]'")
 
 
 def _sender(url: str, prefix: str, timeout_seconds: float) -> Sender:
-    need_redis()
+    need_redis(url)
     from multitransport.brokers.redis.sender import Sender  # noqa: PLC0415 - what it needs is optional
     from multitransport.brokers.redis.timing import Timing  # noqa: PLC0415 - likewise
 

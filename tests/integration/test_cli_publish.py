@@ -94,7 +94,7 @@ async def test_publish_takes_keys_ids_and_what_is_volatile(redis: RedisServer, n
         (["chat/a", "said", "--key", "k"], 1, "only there"),
         (["load/1", "load", "--delete"], 1, "say key="),
         (["chat/a", "said", "--prefix", "a b"], 2, "a prefix has letters"),
-        (["chat/a", "said", "--broker", "memory"], 2, "a Redis"),
+        (["chat/a", "said", "--broker", "memory"], 2, "give both a Redis"),
         (["chat/a", "said", "--prefix", "other"], 1, "no application has run yet"),
     ],
 )

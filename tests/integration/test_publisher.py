@@ -185,7 +185,13 @@ async def test_a_publisher_is_entered_once() -> None:
 
 @pytest.mark.parametrize(
     ("url", "options"),
-    [("memory", {}), ("redis://h/one", {}), ("redis://h", {"prefix": "a b"}), ("redis://h", {"timeout_seconds": 0})],
+    [
+        ("memory", {}),
+        ("http://h", {}),
+        ("redis://h/one", {}),
+        ("redis://h", {"prefix": "a b"}),
+        ("redis://h", {"timeout_seconds": 0}),
+    ],
 )
 def test_what_cannot_be_meant_is_said_when_it_is_made(url: str, options: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError):
@@ -272,7 +278,7 @@ async def test_redis_away_is_said_in_time() -> None:
     loop = asyncio.get_running_loop()
     async with Publisher(f"redis://:secret@127.0.0.1:{free_port()}", timeout_seconds=0.3) as publisher:
         begun = loop.time()
-        with pytest.raises(BrokerUnavailable, match=r"within 0\.3 s: redis://127\.0\.0\.1:") as unavailable:
+        with pytest.raises(BrokerUnavailable, match=r"within 0\.3 s: .*redis://127\.0\.0\.1:") as unavailable:
             await publisher.publish("chat/a", "said", 1)
         assert 0.3 <= loop.time() - begun < 1.5
     assert "secret" not in str(unavailable.value)

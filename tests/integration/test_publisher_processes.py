@@ -273,4 +273,4 @@ def test_without_hiredis_it_is_said_what_to_install() -> None:
         text=True,
         check=False,
     )
-    assert ended.stderr.splitlines()[-1].endswith("an extra is needed: pip install 'multitransport[redis]'")
+    assert ended.stderr.splitlines()[-1].endswith("needs an extra: pip install 'multitransport[redis]'")

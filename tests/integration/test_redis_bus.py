@@ -4,72 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 
 from multitransport.brokers.base import NodeUnreachable
-from multitransport.brokers.redis import RedisBroker
 from multitransport.brokers.redis import bus as bus_module
-from multitransport.brokers.redis.bus import RedisBus
 from multitransport.brokers.redis.envelopes import MAGIC, Ask, Seal, Tell
 from multitransport.brokers.redis.keys import Keys
 from multitransport.testing.server import free_port
 from multitransport.testing.waiting import eventually
-from tests.redis_nodes import FAST
+from tests.redis_buses import Member, members
 from tests.redis_server import RedisServer
-
-
-class Member:
-    """A node of which only the bus is there. It answers with what it was asked and who it is, unless told otherwise."""
-
-    def __init__(self, url: str, keys: Sequence[str], prefix: str, max_bytes: int) -> None:
-        self.broker = RedisBroker(url, timing=FAST, prefix=prefix)
-        self.bus = RedisBus(self.broker, keys, max_bytes)
-        self.heard: list[Any] = []
-        self.cancelled: list[Any] = []
-        self.go_on = asyncio.Event()
-        self.go_on.set()
-
-    @property
-    def node(self) -> str:
-        return self.broker.node
-
-    async def handle(self, message: Any) -> Any:
-        self.heard.append(message)
-        try:
-            await self.go_on.wait()
-        except asyncio.CancelledError:
-            self.cancelled.append(message)
-            raise
-        if message == "fail":
-            raise RuntimeError("as it was told")
-        if message == "unspeakable":
-            return object()
-        if isinstance(message, list) and message[0] == "long":
-            return "x" * message[1]
-        return [self.node, message]
-
-
-@asynccontextmanager
-async def members(
-    url: str, *keys: Sequence[str], prefix: str = "multitransport", max_bytes: int = 8 << 20
-) -> AsyncIterator[list[Member]]:
-    """Give a started node for each list of secret keys."""
-    made = [Member(url, each, prefix, max_bytes) for each in keys]
-    for member in made:
-        await member.broker.start(lambda room: None, lambda room, draft: None)
-        await member.bus.start(member.handle)
-    try:
-        yield made
-    finally:
-        for member in made:
-            await member.bus.stop()
-            await member.broker.stop()
 
 
 @pytest_asyncio.fixture
@@ -284,5 +234,6 @@ async def test_a_node_whose_subscription_was_cut_is_not_taken_for_gone(three: li
 async def test_a_bus_without_redis_raises_and_forgets(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         async with members(f"redis://127.0.0.1:{free_port()}", ["k"]) as (one,):
+            one.broker.timing = msgspec.structs.replace(one.broker.timing, publish_seconds=0.2)
             await one.bus.tell("nobody", 1)
     assert "was not told" in caplog.text

@@ -123,6 +123,11 @@ class RedisBroker:
         return self._line.fault or self._subscription.fault
 
     @property
+    def clustered(self) -> bool:
+        """Whether its Redis is a cluster."""
+        return self._server.clustered
+
+    @property
     def line(self) -> Commands:
         """Where its commands go, from its start on; each start makes another one."""
         return self._line

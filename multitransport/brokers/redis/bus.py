@@ -29,6 +29,11 @@ MAX_HANDLED = 10_000
 
 _TELL_REFUSED_EVERY = 1000
 
+_ATTEMPTS = 2
+_ATTEMPTS_IN_A_CLUSTER = 10
+"""So often a message is said that nobody hears, before who should is taken for gone: who lost its connection just now,
+or whose channel is moved in a cluster, is back in no time."""
+
 
 class RedisBus:
     """A Bus over the channels of a RedisBroker, whose connection and subscription it shares.
@@ -107,8 +112,7 @@ class RedisBus:
         self._sending += len(sealed)
         pause = self._broker.timing.retry_seconds / 10
         try:
-            # Who lost its connection just now is back in no time, and must not be taken for gone.
-            for attempt in range(2):
+            for attempt in range(_ATTEMPTS_IN_A_CLUSTER if self._broker.clustered else _ATTEMPTS):
                 if attempt:
                     await asyncio.sleep(pause)
                 if await self._publish(channel, sealed, pause):

@@ -19,6 +19,9 @@ __all__ = ["ClusterLine", "ClusterSubscription", "Topology", "slot_of"]
 _SLOTS = 16384
 _REFRESH_SECONDS = 15.0
 
+_ASK_AGAIN = 8
+"""How often slots are asked for after a doubt, until they are others: who is asked may be the last to hear of it."""
+
 Address = tuple[str, int]
 
 
@@ -56,27 +59,30 @@ class Topology:
 
     async def run(self) -> None:
         """Ask until cancelled."""
+        again = 0
         while True:
             self._doubt.clear()
-            await self._ask_anybody()
+            if await self._ask_anybody():
+                again = 0
             await asyncio.sleep(self._timing.retry_seconds / 10)
-            patience = self._timing.retry_seconds / 4 if self.fault else _REFRESH_SECONDS
+            patience = self._timing.retry_seconds / 4 if self.fault or again else _REFRESH_SECONDS
             try:
                 async with asyncio.timeout(patience):
                     await self._doubt.wait()
+                again = _ASK_AGAIN
             except TimeoutError:
-                continue
+                again = max(0, again - 1)
 
-    async def _ask_anybody(self) -> None:
+    async def _ask_anybody(self) -> bool:
+        """Tell whether slots have moved."""
         fault = "no node of the cluster is known"
         for address in dict.fromkeys([*self.masters, *self._seeds]):
             try:
-                self._learn(await self._ask(address), address)
+                return self._learn(await self._ask(address), address)
             except (Unreachable, Refusal, ConnectionLost, TimeoutError) as error:
                 fault = str(error) or f"{address[0]}:{address[1]} did not answer"
-            else:
-                return
         self.fault = f"the cluster is away: {fault}"
+        return False
 
     async def _ask(self, address: Address) -> list[Any]:
         connection = await self._server.at(*address).connect()
@@ -87,17 +93,19 @@ class Topology:
         finally:
             connection.end("asked")
 
-    def _learn(self, ranges: list[Any], asked: Address) -> None:
+    def _learn(self, ranges: list[Any], asked: Address) -> bool:
         slots: list[Address | None] = [None] * _SLOTS
         for first, last, (host, port, *_), *_ in ranges:
             address = (host.decode() if host else asked[0], port)
             slots[first : last + 1] = [address] * (last + 1 - first)
         self.fault = "some slots have no node" if None in slots else None
-        if slots != self._slots:
-            self._slots = slots
-            self.masters = list(dict.fromkeys(address for address in slots if address is not None))
-            for changed in self._listeners:
-                changed()
+        if slots == self._slots:
+            return False
+        self._slots = slots
+        self.masters = list(dict.fromkeys(address for address in slots if address is not None))
+        for changed in self._listeners:
+            changed()
+        return True
 
 
 class Tasks:
@@ -230,6 +238,7 @@ class ClusterSubscription:
         self._told = confirmed
         self._parts: dict[Address, Subscription] = {}
         self._tasks = Tasks()
+        self._repeating: asyncio.TimerHandle | None = None
         # Each Redis proves itself on this node's channel; what is said to the node is said at the one with its slot.
         self._where: dict[bytes, Address | None] = {own: None}
         self._wanted: dict[bytes, asyncio.Future[None]] = {own: asyncio.get_running_loop().create_future()}
@@ -240,6 +249,8 @@ class ClusterSubscription:
         try:
             await asyncio.get_running_loop().create_future()
         finally:
+            if self._repeating is not None:
+                self._repeating.cancel()
             await self._tasks.end_all()
 
     @property
@@ -299,8 +310,20 @@ class ClusterSubscription:
             own=self._own,
             received=self._received,
             confirmed=self._confirmed,
-            sharded=self._topology.doubt,
+            sharded=self._refused,
         )
+
+    def _refused(self) -> None:
+        """A Redis will not have a channel: look where it is, and try again until somebody has it."""
+        self._topology.doubt()
+        if self._repeating is None:
+            pause = self._timing.retry_seconds / 5
+            self._repeating = asyncio.get_running_loop().call_later(pause, self._repeat)
+
+    def _repeat(self) -> None:
+        self._repeating = None
+        for part in self._parts.values():
+            part.repeat()
 
     def _route(self, channel: bytes) -> None:
         former, address = self._where[channel], self._topology.of(channel)

@@ -34,7 +34,9 @@ class Subscription:
         confirmed: Callable[[bytes], None],
         sharded: Callable[[], None] | None = None,
     ) -> None:
-        """Where ``sharded`` is given, the channels are a cluster's, and it is called when one is elsewhere."""
+        """Where ``sharded`` is given, the channels are a cluster's, and it is called when Redis will not have one: it
+        is elsewhere, or about to be.
+        """
         self._own = own
         self._received = received
         self._confirmed = confirmed
@@ -82,6 +84,10 @@ class Subscription:
                 asyncio.get_running_loop().call_soon(self._subscribe_added)
             self._adding.append(channel)
 
+    def repeat(self) -> None:
+        """Ask again for the channels that are not confirmed."""
+        self._subscribe([channel for channel, wanted in self._wanted.items() if not wanted.done()])
+
     def remove(self, channel: bytes) -> None:
         """Follow a channel no more."""
         if self._wanted.pop(channel, None) is not None and self._connection is not None:
@@ -119,6 +125,7 @@ class Subscription:
         if kind in (b"message", self._message):
             self._received(channel, content)
         elif kind == b"sunsubscribe" and channel in self._wanted and self._sharded is not None:
+            self._wanted[channel] = asyncio.get_running_loop().create_future()
             self._sharded()
         elif kind == b"subscribe" and channel == self._own:
             self._proven.set()

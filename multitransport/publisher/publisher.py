@@ -54,6 +54,7 @@ class Publisher:
 
         if self._rooms is not None:
             raise MultiTransportError("this Publisher is in use already: enter it once, and share it")
+        self._loop = asyncio.get_running_loop()
         await self._sender.start()
         self._rooms = DeclaredRooms(self._sender.declared)
         return self
@@ -116,6 +117,8 @@ class Publisher:
         """
         if self._rooms is None:
             raise MultiTransportError("enter the Publisher first: `async with Publisher(url) as publisher`")
+        if asyncio.get_running_loop() is not self._loop:
+            raise MultiTransportError("this Publisher was entered in another event loop: each loop has its own")
         _must_be_a_session(exclude)
         draft = draft_of(event, data, key=key, deleted=deleted, exclude=exclude, id=id)
         names = rooms_of(room)

@@ -181,6 +181,8 @@ async def test_a_publisher_is_entered_once() -> None:
     async with publisher:
         with pytest.raises(MultiTransportError, match="in use already"):
             await publisher.__aenter__()
+        with pytest.raises(MultiTransportError, match="another event loop"):
+            await asyncio.to_thread(asyncio.run, publisher.publish("chat/a", "said", 1))
 
 
 @pytest.mark.parametrize(

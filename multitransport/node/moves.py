@@ -82,7 +82,7 @@ class Moves:
         client.settled = client.resumed = True
         client.state = State.DETACHED
         client.inherited = record.inbox.claimed
-        client.away_since = asyncio.get_running_loop().time() - self._settings.presence_seconds
+        client.away_since = asyncio.get_running_loop().time()
         self._sessions.add(client)
         return client
 

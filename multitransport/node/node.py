@@ -350,7 +350,8 @@ class Node:
         """Speak for sessions whose nodes are gone, and see that nobody stays in a room who is."""
         while records := await self._store.adopt(self.settings.resume_seconds):
             for record in records:
-                await self.presence.absent(self._moves.adopted(record))
+                client = self._moves.adopted(record)
+                self._miss(client, self._loop.time())
 
     def _absent(self, client: Session) -> None:
         client.missed = False

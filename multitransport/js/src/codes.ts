@@ -10,6 +10,7 @@ export const CLOSE = {
   too_slow: 3007,
   transport_not_allowed: 3008,
   slow: 3009,
+  unavailable: 3010,
   superseded: 3500,
   bad_message: 3501,
   too_large: 3502,

@@ -235,3 +235,10 @@ def test_the_rooms_a_client_may_not_know_it_has_joined() -> None:
     assert inbox.joined() == {"a", "b"}
     inbox.acknowledge(1)
     assert inbox.joined() == {"b"}
+
+
+def test_what_is_done_is_told_apart_from_what_is_under_way() -> None:
+    inbox = inbox_of(1)
+    inbox.claim([2, 3, 4], 64)
+    inbox.commit(3, None, 100)
+    assert [inbox.is_done(seq) for seq in range(1, 5)] == [True, False, True, False]

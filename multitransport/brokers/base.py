@@ -5,9 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
-
-import msgspec
+from typing import Protocol
 
 from multitransport.core.log import Log, Retention
 from multitransport.core.publication import Draft
@@ -16,7 +14,7 @@ from multitransport.errors import BrokerUnavailable
 from multitransport.protocol.binary import Frame
 from multitransport.protocol.position import Position
 
-__all__ = ["Broker", "Member", "Meta", "PresenceStore", "SessionStore", "StaleAttach", "TooManyRooms"]
+__all__ = ["Broker", "SessionStore", "StaleAttach", "TooManyRooms"]
 
 
 class TooManyRooms(BrokerUnavailable):
@@ -134,36 +132,4 @@ class SessionStore(Protocol):
 
     async def remove(self, session_id: str) -> SessionRecord | None:
         """Remove and return a record."""
-        ...
-
-
-class Meta(msgspec.Struct, frozen=True):
-    """One session of a member: how it is carried and what it says of itself."""
-
-    session: str
-    transport: str | None
-    meta: Any = None
-
-
-class Member(msgspec.Struct, frozen=True):
-    """Who is in a room: a user with all their sessions, or one anonymous session. ``id`` tells members apart."""
-
-    id: str
-    user: str | None
-    metas: list[Meta]
-
-
-class PresenceStore(Protocol):
-    """Who is in which room. Each method is atomic and returns what changed, so that one change is announced once."""
-
-    async def enter(self, room: str, member_id: str, user_id: str | None, meta: Meta) -> Member | None:
-        """Add a session to a room or change its meta; return the member if that changed anything."""
-        ...
-
-    async def exit(self, room: str, session_id: str) -> Member | None:
-        """Take a session out; return its member, without metas where it was the last, or None where it was not in."""
-        ...
-
-    async def members(self, room: str) -> list[Member]:
-        """Return who is in the room."""
         ...

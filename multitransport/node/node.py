@@ -13,7 +13,7 @@ from functools import partial
 from random import SystemRandom
 from typing import Any
 
-from multitransport.brokers.memory import MemoryBroker, MemoryPresenceStore, MemorySessionStore
+from multitransport.brokers.memory import MemoryBroker, MemorySessionStore
 from multitransport.core.heartbeat import Action
 from multitransport.core.session import Event, State, next_state
 from multitransport.node.admission import Admission, Visit
@@ -73,7 +73,7 @@ class Node:
         self.hub = Hub(_memory_broker(settings, loop), loop)
         self.rooms = RoomTable(declarations.rooms)
         self.checks = Checks(declarations, host, partial(secrets.token_hex, 4))
-        self.presence = Presence(MemoryPresenceStore(), self.hub, self.rooms, settings.max_meta_bytes)
+        self.presence = Presence(self.hub, self.rooms, settings.max_meta_bytes, self.own)
         self._dispatch = Dispatch(self.checks, self.rooms, self.hub, self._store, self.presence, settings, self.end)
         self.verbs = ServerVerbs(
             sessions=self.sessions,
@@ -255,7 +255,7 @@ class Node:
         return task
 
     async def _farewell(self, client: Session, reason: str, under_way: set[asyncio.Task[None]]) -> None:
-        await self.presence.leave_all(client)
+        await self.presence.refresh(client)
         if under_way:
             # Handlers are over before the callbacks say that their session is, unless they will not be cancelled.
             await asyncio.wait(under_way, timeout=self.settings.close_seconds)
@@ -297,7 +297,7 @@ class Node:
         if self._loop.time() < client.away_since + self.settings.presence_seconds:
             self._miss(client, client.away_since)  # it has been back meanwhile
         else:
-            self.own(self.presence.absent(client))
+            self.own(self.presence.refresh(client))
 
     def _tick(self, attachment: Attachment) -> None:
         if attachment.closing is not None:

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 from werkzeug.datastructures import Headers
 
-from multitransport.brokers.base import Meta
 from multitransport.core.session import SessionRecord, State
 from multitransport.node.attachment import Attachment
 from multitransport.node.request import Request
@@ -71,7 +70,6 @@ class Session:
         "record",
         "resumed",
         "settled",
-        "shown",
         "state",
         "tasks",
         "told_at",
@@ -106,8 +104,6 @@ class Session:
         """How often it wants to hear of rooms at most, by room."""
         self.metas: Mapping[str, Any] = _NOTHING
         """What it says of itself, by room."""
-        self.shown: Mapping[str, Meta] = _NOTHING
-        """What others were told of it, by room."""
         self.told_at: Mapping[str, float] = _NOTHING
         """While it is detached, when it was told last in rooms that it wants to hear of only so often."""
         self._data: dict[str, Any] | None = None

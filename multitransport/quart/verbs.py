@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
-from multitransport.brokers.base import Member
+from multitransport.core.members import Member
 from multitransport.errors import BrokerUnavailable, MultiTransportError
 from multitransport.node.asks import Answers
 from multitransport.node.declarations import Declarations

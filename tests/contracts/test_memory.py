@@ -4,10 +4,10 @@ import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from multitransport.brokers.base import Broker, PresenceStore, SessionStore
-from multitransport.brokers.memory import MemoryBroker, MemoryPresenceStore, MemorySessionStore
+from multitransport.brokers.base import Broker, SessionStore
+from multitransport.brokers.memory import MemoryBroker, MemorySessionStore
 from multitransport.testing.clock import FakeClock
-from multitransport.testing.contracts import BrokerContract, PresenceStoreContract, SessionStoreContract
+from multitransport.testing.contracts import BrokerContract, SessionStoreContract
 
 
 class TestMemoryBroker(BrokerContract):
@@ -25,9 +25,3 @@ class TestMemorySessionStore(SessionStoreContract):
     @asynccontextmanager
     async def open_store(self) -> AsyncIterator[SessionStore]:
         yield MemorySessionStore()
-
-
-class TestMemoryPresenceStore(PresenceStoreContract):
-    @asynccontextmanager
-    async def open_presence(self) -> AsyncIterator[PresenceStore]:
-        yield MemoryPresenceStore()

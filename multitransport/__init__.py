@@ -3,7 +3,7 @@
 `MultiTransport` is the extension; the rest is what its declarations meet. Clients are in `multitransport.client`.
 """
 
-from multitransport.brokers.base import Member, Meta
+from multitransport.core.members import Member, Meta
 from multitransport.errors import (
     BrokerUnavailable,
     ConfigurationError,

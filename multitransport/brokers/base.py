@@ -7,8 +7,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Protocol
 
-import msgspec
-
 from multitransport.core.log import Log, Retention
 from multitransport.core.publication import Draft
 from multitransport.core.session import SessionRecord
@@ -22,10 +20,7 @@ __all__ = [
     "Broker",
     "Bus",
     "LastWord",
-    "Member",
-    "Meta",
     "NodeUnreachable",
-    "PresenceStore",
     "SessionStore",
     "StaleAttach",
     "TooManyRooms",
@@ -286,35 +281,3 @@ class Backend(NamedTuple):
     broker: Broker
     store: SessionStore
     bus: Bus | None
-
-
-class Meta(msgspec.Struct, frozen=True):
-    """One session of a member: how it is carried and what it says of itself."""
-
-    session: str
-    transport: str | None
-    meta: Any = None
-
-
-class Member(msgspec.Struct, frozen=True):
-    """Who is in a room: a user with all their sessions, or one anonymous session. ``id`` tells members apart."""
-
-    id: str
-    user: str | None
-    metas: list[Meta]
-
-
-class PresenceStore(Protocol):
-    """Who is in which room. Each method is atomic and returns what changed, so that one change is announced once."""
-
-    async def enter(self, room: str, member_id: str, user_id: str | None, meta: Meta) -> Member | None:
-        """Add a session to a room or change its meta; return the member if that changed anything."""
-        ...
-
-    async def exit(self, room: str, session_id: str) -> Member | None:
-        """Take a session out; return its member, without metas where it was the last, or None where it was not in."""
-        ...
-
-    async def members(self, room: str) -> list[Member]:
-        """Return who is in the room."""
-        ...

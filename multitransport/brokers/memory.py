@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from multitransport.brokers.base import Attached, LastWord, Member, Meta, StaleAttach, TooManyRooms
+from multitransport.brokers.base import Attached, LastWord, StaleAttach, TooManyRooms
 from multitransport.core.log import Log, Retention
 from multitransport.core.publication import Draft
 from multitransport.core.session import SessionRecord
@@ -14,7 +14,7 @@ from multitransport.protocol.binary import Frame
 from multitransport.protocol.codes import is_final
 from multitransport.protocol.position import Position
 
-__all__ = ["MemoryBroker", "MemoryPresenceStore", "MemorySessionStore"]
+__all__ = ["MemoryBroker", "MemorySessionStore"]
 
 _SWEEP_SLICE = 500
 
@@ -274,43 +274,3 @@ class MemorySessionStore:
             if self._words[oldest][1] > now:
                 break
             del self._words[oldest]
-
-
-class MemoryPresenceStore:
-    """A PresenceStore of this process."""
-
-    def __init__(self) -> None:
-        self._rooms: dict[str, dict[str, Member]] = {}
-        self._member_of: dict[tuple[str, str], str] = {}
-
-    async def enter(self, room: str, member_id: str, user_id: str | None, meta: Meta) -> Member | None:
-        """See PresenceStore."""
-        members = self._rooms.setdefault(room, {})
-        former = members.get(member_id)
-        metas = [] if former is None else former.metas
-        if meta in metas:
-            return None
-        member = Member(member_id, user_id, [*(each for each in metas if each.session != meta.session), meta])
-        members[member_id] = member
-        self._member_of[room, meta.session] = member_id
-        return member
-
-    async def exit(self, room: str, session_id: str) -> Member | None:
-        """See PresenceStore."""
-        member_id = self._member_of.pop((room, session_id), None)
-        if member_id is None:
-            return None
-        members = self._rooms[room]
-        former = members[member_id]
-        member = Member(member_id, former.user, [each for each in former.metas if each.session != session_id])
-        if member.metas:
-            members[member_id] = member
-        else:
-            del members[member_id]
-            if not members:
-                del self._rooms[room]
-        return member
-
-    async def members(self, room: str) -> list[Member]:
-        """See PresenceStore."""
-        return list(self._rooms.get(room, {}).values())

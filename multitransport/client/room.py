@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from multitransport.brokers.base import Member
 from multitransport.client.events import CaughtUp, Gap, Mode, Publication
 from multitransport.client.feed import Feed
 from multitransport.client.presence import MemberChange, Presence
+from multitransport.core.members import Member
 from multitransport.errors import MultiTransportError
 from multitransport.protocol.position import Position
 

@@ -12,7 +12,6 @@ __all__ = [
     "MAX_MEMBERS",
     "MAX_MEMBERS_BYTES",
     "MAX_MESSAGE_FRAMES",
-    "SHOWN_METAS",
     "Limits",
 ]
 
@@ -36,13 +35,10 @@ MAX_INBOX_BYTES = 1 << 20
 """What those take. Beyond: the same."""
 
 MAX_MEMBERS = 10_000
-"""Members that a room with presence shows. Beyond: a session is in the room, unseen."""
+"""Sessions that a room with presence shows. Beyond: a session is in the room, unseen."""
 
 MAX_MEMBERS_BYTES = 8 << 20
-"""What those take with their metas. Beyond: the same."""
-
-SHOWN_METAS = 100
-"""The newest sessions of a member that others are told of: what one more tab costs must not grow with their number."""
+"""What those take with what they say of themselves. Beyond: the same."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -195,6 +195,11 @@ class StateLog(Log):
             self._cache((of, told, limit_bytes), found)
         return found
 
+    def value(self, key: str) -> Publication | None:
+        """Return the current value of a key."""
+        found = self._keys.get(key)
+        return None if found is None or found.draft.deleted else found
+
     def values(self) -> list[Publication]:
         """Return the current value of each key, oldest change first."""
         return [each for each in self._publications.values() if not each.draft.deleted]

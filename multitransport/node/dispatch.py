@@ -305,12 +305,20 @@ class Dispatch:
 
     async def forget(self, client: Session, name: str) -> None:
         """Take a session out of a room and its presence; its client is told by the caller."""
-        for room in (name, f"{PRESENCE}{name}"):
-            if client.attachment is not None:
-                self._hub.leave(client.attachment.reader, room)
-            await self._store.leave(client.session_id, room)
+        presence = f"{PRESENCE}{name}"
+        if client.attachment is not None:
+            self._hub.leave(client.attachment.reader, presence)  # at once: it is not told of its own leave
+        await self._drop(client, name)
         client.set_rate(name, None)
         await self._presence.leave(client, name)
+        # Last: whoever has to end this session in the place of this node finds there where it may be shown.
+        if name not in client.record.rooms:
+            await self._drop(client, presence)
+
+    async def _drop(self, client: Session, room: str) -> None:
+        if client.attachment is not None:
+            self._hub.leave(client.attachment.reader, room)
+        await self._store.leave(client.session_id, room)
 
     async def _show(self, client: Session, frame: ShowPresence) -> None:
         meta = decode_json(frame.meta)

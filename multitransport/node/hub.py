@@ -57,6 +57,11 @@ class Hub:
         feed.opened_at = self._loop.time()
         return log, log.newest(history) if position is None else log.recover(position)
 
+    def log(self, room: str) -> Log | None:
+        """Return the log of a room that was opened and not let go of since, as it is here."""
+        feed = self._feeds.get(room)
+        return None if feed is None else feed.log
+
     def join(
         self, reader: Reader, log: Log, offset: int, max_rate: float | None = None, told_at: float = -math.inf
     ) -> bool:

@@ -14,7 +14,6 @@ from random import SystemRandom
 from typing import Any
 
 from multitransport.brokers.base import Backend, LastWord
-from multitransport.brokers.memory import MemoryPresenceStore
 from multitransport.core.heartbeat import Action
 from multitransport.core.session import Event, SessionRecord, State, next_state
 from multitransport.node.admission import Admission
@@ -88,7 +87,7 @@ class Node:
         self.hub = hub = Hub(backend.broker, loop)
         self.rooms = rooms = RoomTable(declarations.rooms)
         self.checks = checks = Checks(declarations, host, partial(secrets.token_hex, 4))
-        self.presence = presence = Presence(MemoryPresenceStore(), hub, rooms, settings.max_meta_bytes)
+        self.presence = presence = Presence(hub, rooms, settings.max_meta_bytes, self.own)
         self._peers = peers = Peers(backend.bus)
         common: dict[str, Any] = {"settings": settings, "store": self._store}
         visitors: dict[str, Any] = {"clock": loop.time, "new_secret": partial(secrets.token_urlsafe, 16)}
@@ -315,7 +314,7 @@ class Node:
         self.sessions.ended(client)
         if not mine:
             return  # its end is another node's
-        await self.presence.leave_all(client)
+        await self.presence.refresh(client)
         if under_way:
             # Handlers are over before the callbacks say that their session is, unless they will not be cancelled.
             await asyncio.wait(under_way, timeout=self.settings.close_seconds)
@@ -360,7 +359,7 @@ class Node:
         if self._loop.time() < client.away_since + self.settings.presence_seconds:
             self._miss(client, client.away_since)  # it has been back meanwhile
         else:
-            self.own(self.presence.absent(client))
+            self.own(self.presence.refresh(client))
 
     def _tick(self, attachment: Attachment) -> None:
         if attachment.closing is not None:

@@ -1,18 +1,22 @@
-"""Who is in which room, kept as the state of ``@presence/<room>``."""
+"""Who is in which room, kept as the state of ``@presence/<room>``: there is no other record of it."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+from weakref import WeakValueDictionary
 
 import msgspec
 
-from multitransport.brokers.base import Member, Meta, PresenceStore
-from multitransport.core.limits import SHOWN_METAS
+from multitransport.brokers.base import TooManyRooms
+from multitransport.core.log import Log
+from multitransport.core.members import Member, Shown, members_of
 from multitransport.core.publication import Draft
 from multitransport.core.session import State
-from multitransport.errors import MultiTransportError, Refuse, RoomFull
+from multitransport.core.state import StateLog
+from multitransport.errors import BrokerUnavailable, MultiTransportError, Refuse, RoomFull
 from multitransport.node.hub import Hub
 from multitransport.node.rooms import PRESENCE, RoomTable
 from multitransport.node.session import Session
@@ -23,38 +27,52 @@ __all__ = ["Presence"]
 
 logger = logging.getLogger("multitransport")
 
-T = TypeVar("T")
-
 _FULL_ROOMS = 1000
 """Rooms of which it was logged that they are full. Where there are more, it is logged again."""
 
+_RETRY_SECONDS = 1.0
+
+_SHOWN: msgspec.json.Decoder[Shown] = msgspec.json.Decoder(Shown)
+
 
 class Presence:
-    """Enters sessions that have shown life into the rooms with presence that they are in, and takes them out again.
+    """Shows sessions that have shown life in the rooms with presence that they are in. Each has a key of its own there,
+    which only the node that speaks for it writes. ``own`` runs what ends with the node.
 
-    Every method may be called at any time and does what is still to be done, so that no order of cuts, joins and
-    resumes leaves a ghost, nor somebody unseen who is there.
+    Every method may be called at any time, and while others are under way: a room is told of a session in turns, each
+    of what is so by then, if the room does not say that already. So no order of cuts, joins and resumes leaves a ghost,
+    nor somebody unseen who is there.
     """
 
-    def __init__(self, store: PresenceStore, hub: Hub, rooms: RoomTable, max_meta_bytes: int) -> None:
-        self._store = store
+    def __init__(
+        self,
+        hub: Hub,
+        rooms: RoomTable,
+        max_meta_bytes: int,
+        own: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+    ) -> None:
         self._hub = hub
         self._rooms = rooms
         self._max_meta_bytes = max_meta_bytes
+        self._own = own
+        self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._full: set[str] = set()
 
     async def refresh(self, client: Session) -> None:
-        """Show a session, as it is carried now, in all its rooms."""
+        """Have all rooms of a session show it as it is now, or no more where it is away for long or has ended."""
         for room in list(client.record.rooms):
             if room.startswith(PRESENCE):
                 await self.enter(client, room.removeprefix(PRESENCE))
 
-    async def enter(self, client: Session, room: str) -> None:
-        """Show a session in a room, if the room has presence and the session is there. Where the others leave it no
-        place it stays unseen.
+    async def enter(self, client: Session, room: str, *, unsure: bool = False) -> None:
+        """Have one room do so, if it has presence. Where the others leave a session no place it stays unseen.
+
+        Waits for a broker that is away. ``unsure``: what the room says of it may not be in its log yet.
         """
+        if f"{PRESENCE}{room}" not in client.record.rooms:
+            return
         try:
-            await self._show(client, room)
+            await self._settle(client, room, unsure=unsure)
         except MultiTransportError as error:
             if room not in self._full:
                 if len(self._full) >= _FULL_ROOMS:
@@ -64,26 +82,15 @@ class Presence:
 
     async def leave(self, client: Session, room: str) -> None:
         """Take a session out of a room that it has left, and forget what it said of itself there."""
-        client.metas = _without(client.metas, room)
-        await self._hide(client, room)
-
-    async def leave_all(self, client: Session) -> None:
-        """Take a session that has ended out of all its rooms."""
-        for room in client.shown:
-            await self._hide(client, room)
-
-    async def absent(self, client: Session) -> None:
-        """Take a session out of all its rooms until something carries it again."""
-        for room in client.shown:
-            if client.attachment is None:
-                await self._hide(client, room)
-                await self.enter(client, room)  # it may be back by now
+        if room in client.metas:
+            client.metas = {each: meta for each, meta in client.metas.items() if each != room}
+        await self.enter(client, room)
 
     async def change(self, client: Session, room: str, meta: Any) -> None:
         """Change what others see of a session in a room.
 
         Raises Refuse ``not_joined``, ``invalid`` where it is too large, ``too_many_keys`` where the others leave it no
-        place; TypeError for what JSON cannot say.
+        place; TypeError for what JSON cannot say; BrokerUnavailable, and then it is shown later.
         """
         if f"{PRESENCE}{room}" not in client.record.rooms:
             raise Refuse(ErrorCode.NOT_JOINED, f"the session is not in {room!r}, or it has no presence")
@@ -92,86 +99,91 @@ class Presence:
             raise Refuse(ErrorCode.INVALID, f"the meta is over {self._max_meta_bytes} bytes")
         former = client.metas.get(room)
         # A copy: the application may go on to change what it gave.
-        client.metas = {**client.metas, room: msgspec.json.decode(encoded)}
+        said = msgspec.json.decode(encoded)
+        client.metas = {**client.metas, room: said}
         try:
-            await self._show(client, room)
+            await self._settle(client, room, patient=False)
         except RoomFull as error:
-            client.metas = {**client.metas, room: former}
+            if client.metas.get(room) is said:
+                client.metas = {**client.metas, room: former}
             raise Refuse(ErrorCode.TOO_MANY_KEYS, str(error)) from None
+        except BrokerUnavailable:
+            self._own(self.enter(client, room, unsure=True))
+            raise
 
     async def members(self, room: str) -> list[Member]:
         """Return who is in the room.
 
-        Raises Refuse where no such room is declared, ValueError where it has no presence.
+        Raises Refuse where no such room is declared, ValueError where it has no presence, BrokerUnavailable.
         """
         if not self._rooms.resolve(room).declaration.presence:
             raise ValueError(f"{room!r} has no presence: declare it with presence=True")
-        return await self._store.members(room)
-
-    async def _show(self, client: Session, room: str) -> None:
-        former = client.shown.get(room)
-        meta = Meta(client.session_id, _carried_by(client, former), client.metas.get(room))
-        if meta == former or not _is_there(client, room):
-            return
-        client.shown = {**client.shown, room: meta}
-        member = await self._enter(client, room, meta)
-        if room not in client.shown:
-            await self._exit(client, room)  # it was taken out meanwhile
-        elif member is not None:
-            try:
-                await self._announce(room, member)
-            except MultiTransportError:
-                await self._undo(client, room, former)
-                raise
-
-    async def _undo(self, client: Session, room: str, former: Meta | None) -> None:
-        """Have the store say again what the others were told last."""
-        if former is None:
-            client.shown = _without(client.shown, room)
-            await self._store.exit(room, client.session_id)
-        else:
-            client.shown = {**client.shown, room: former}
-            await self._enter(client, room, former)
-
-    async def _hide(self, client: Session, room: str) -> None:
-        if room in client.shown:
-            client.shown = _without(client.shown, room)
-            try:
-                await self._exit(client, room)
-            except MultiTransportError as error:
-                logger.warning("%r may go on to show %s: %s", room, client.session_id, error)
-
-    async def _enter(self, client: Session, room: str, meta: Meta) -> Member | None:
-        return await self._store.enter(room, _member_id(client), client.user_id, meta)
-
-    async def _exit(self, client: Session, room: str) -> None:
-        member = await self._store.exit(room, client.session_id)
-        if member is not None:
-            await self._announce(room, member)
-
-    async def _announce(self, room: str, member: Member) -> None:
-        data = encode({"user": member.user, "metas": member.metas[-SHOWN_METAS:]} if member.metas else None)
         name = f"{PRESENCE}{room}"
-        draft = Draft("member", data, key=member.id, deleted=not member.metas)
-        await self._hub.publish(name, draft, self._rooms.retention(name))
+        log, _ = await self._hub.open(name, self._rooms.retention(name), None, 0)
+        return members_of(_sessions(log))
+
+    async def _settle(self, client: Session, room: str, *, unsure: bool = False, patient: bool = True) -> None:
+        # Not cancelled with whoever waits for it: what became of a publication that was cancelled nobody knows.
+        await asyncio.shield(self._own(self._take_turn(client, room, unsure, patient)))
+
+    async def _take_turn(self, client: Session, room: str, unsure: bool, patient: bool) -> None:
+        turn = self._turns.setdefault((client.session_id, room), asyncio.Lock())
+        while True:
+            try:
+                async with turn:
+                    await self._say(client, room, unsure)
+                return
+            except BrokerUnavailable as error:
+                if isinstance(error, TooManyRooms) or not patient:
+                    raise
+                logger.debug("%r may not show %s as it is: %s", room, client.session_id, error)
+            unsure = True  # it may have been taken
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _say(self, client: Session, room: str, unsure: bool) -> None:
+        if client.moved and room in client.record.rooms:
+            return  # another node is its writer
+        name = f"{PRESENCE}{room}"
+        log = self._hub.log(name)
+        said = _said(log, client.session_id)
+        data = _shown(client, room, said)
+        if data == said and log is not None and not unsure:
+            return
+        retention = self._rooms.retention(name)
+        draft = Draft("member", data or b"null", key=client.session_id, deleted=data is None)
+        position = await self._hub.publish(name, draft, retention)
+        if self._hub.log(name) is not None:
+            # The log of a room elsewhere may lag behind this, and is what the next turn goes by.
+            await self._hub.open(name, retention, position, 0)
 
 
-def _without(by_room: Mapping[str, T], room: str) -> Mapping[str, T]:
-    return {each: value for each, value in by_room.items() if each != room} if room in by_room else by_room
+def _said(log: Log | None, session_id: str) -> bytes | None:
+    found = log.value(session_id) if isinstance(log, StateLog) else None
+    return None if found is None else found.draft.data
 
 
-def _carried_by(client: Session, former: Meta | None) -> str | None:
-    """Return the transport that carries a session; between two, as between two polls, the one that did."""
-    if client.attachment is None:
-        return ("poll" if client.polling else None) if former is None else former.transport
-    return client.transport
-
-
-def _is_there(client: Session, room: str) -> bool:
-    """Tell whether a session is in a room with presence, and neither a ghost there nor away for long."""
+def _shown(client: Session, room: str, said: bytes | None) -> bytes | None:
+    """Return what others are to see of a session now; None where it is to be seen no more, or not yet."""
+    # From before its first sign of life it may be a ghost; one without a transport is there until it is missed.
     alive = client.state in (State.ATTACHED, State.DETACHED) and (client.attachment is not None or client.missed)
-    return alive and f"{PRESENCE}{room}" in client.record.rooms
+    if not alive or room not in client.record.rooms:
+        return None
+    return encode(Shown(client.user_id, _carried_by(client, said), client.metas.get(room)))
 
 
-def _member_id(client: Session) -> str:
-    return f"session:{client.session_id}" if client.user_id is None else f"user:{client.user_id}"
+def _carried_by(client: Session, said: bytes | None) -> str | None:
+    """Return the transport that carries a session; between two polls they do, and after a cut the one before it."""
+    if client.attachment is not None:
+        return client.transport
+    if client.polling:
+        return "poll"
+    return None if said is None else _SHOWN.decode(said).transport
+
+
+def _sessions(log: Log) -> Iterator[tuple[str, Shown]]:
+    assert isinstance(log, StateLog)
+    for publication in log.values():
+        try:
+            yield str(publication.draft.key), _SHOWN.decode(publication.draft.data)
+        except msgspec.MsgspecError:  # by something else than a node
+            logger.warning("%r holds something that no session is shown by", log.room)

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 from werkzeug.datastructures import Headers
 
-from multitransport.brokers.base import Meta
 from multitransport.core.session import SessionRecord, State
 from multitransport.node.attachment import Attachment
 from multitransport.node.request import Request
@@ -82,7 +81,6 @@ class Session:
         "resumed",
         "settled",
         "settling",
-        "shown",
         "state",
         "tasks",
         "told_at",
@@ -117,8 +115,6 @@ class Session:
         """Connect checks of namespaces it has passed since then."""
         self.rates: Mapping[str, float] = _NOTHING
         """How often it wants to hear of rooms at most, by room."""
-        self.shown: Mapping[str, Meta] = _NOTHING
-        """What others were told of it, by room."""
         self.told_at: Mapping[str, float] = _NOTHING
         """While it is detached, when it was told last in rooms that it wants to hear of only so often."""
         self._before: dict[str, Any] | None = None

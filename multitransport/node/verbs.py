@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from multitransport.brokers.base import Member
 from multitransport.core.log import Log, Retention
+from multitransport.core.members import Member
 from multitransport.core.publication import Draft, Publication
 from multitransport.core.state import StateLog
 from multitransport.errors import BrokerUnavailable, Refuse

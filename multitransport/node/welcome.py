@@ -164,7 +164,8 @@ class Welcome:
             return  # by another hello, or a job that has joined or left it; the client has been told
         if isinstance(found, Refuse):
             attachment.put(name, encode(("left", None, name, found.code, found.message)))
-            await self._dispatch.forget(client, name)
+            if not name.startswith("@"):  # the server's own stay in the record: the next hello may find them readable
+                await self._dispatch.forget(client, name)
             return
         log, recovery = found
         if not (quiet and recovery.recovered):

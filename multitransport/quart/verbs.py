@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
-from multitransport.brokers.base import Member
+from multitransport.core.members import Member
 from multitransport.errors import BrokerUnavailable, MultiTransportError
 from multitransport.node.asks import Answers
 from multitransport.node.declarations import Declarations

@@ -72,7 +72,7 @@ export interface Gap {
     readonly lost: number | null;
     readonly position: Position;
 }
-/** A user with all their sessions in the room, or one anonymous session. */
+/** A user with all their sessions in the room, the one that changed last at the end, or one anonymous session. */
 export interface Member {
     readonly id: string;
     readonly user: string | null;

@@ -6,8 +6,7 @@
 ``proxy``    FaultProxy: a network that breaks
 ``asgi``     connect_asgi: the Python client against an app in this process, without sockets (needs
 ``multitransport[client]``)
-``contracts``  BrokerContract, SessionStoreContract, PresenceStoreContract: what a broker has to pass (needs pytest
-and pytest-asyncio)
+``contracts``  BrokerContract, SessionStoreContract: what a broker has to pass (needs pytest and pytest-asyncio)
 
 Import from the module meant, so that only what it needs has to be installed.
 """

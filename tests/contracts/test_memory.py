@@ -4,10 +4,10 @@ import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from multitransport.brokers.base import Broker, PresenceStore, SessionStore
-from multitransport.brokers.memory import MemoryBroker, MemoryPresenceStore, MemorySessionStore
+from multitransport.brokers.base import Broker, SessionStore
+from multitransport.brokers.memory import MemoryBroker, MemorySessionStore
 from multitransport.testing.clock import FakeClock
-from multitransport.testing.contracts import BrokerContract, PresenceStoreContract, SessionStoreContract
+from multitransport.testing.contracts import BrokerContract, SessionStoreContract
 
 
 class TestMemoryBroker(BrokerContract):
@@ -29,9 +29,3 @@ class TestMemorySessionStore(SessionStoreContract):
 
     async def pass_time(self, seconds: float) -> None:
         self.clock.advance(seconds)
-
-
-class TestMemoryPresenceStore(PresenceStoreContract):
-    @asynccontextmanager
-    async def open_presence(self) -> AsyncIterator[PresenceStore]:
-        yield MemoryPresenceStore()

@@ -13,13 +13,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from multitransport import Session
-from multitransport.brokers.memory import MemoryBroker, MemoryPresenceStore
+from multitransport.brokers.memory import MemoryBroker
 from multitransport.core.heartbeat import Heartbeat
 from multitransport.core.inbox import Inbox
 from multitransport.core.passes import StateCursor
 from multitransport.core.reader import Cursor, Reader
+from multitransport.core.state import StateLog
 from multitransport.node.attachment import Attachment
 from multitransport.node.feed import Throttle
+from multitransport.node.rooms import PRESENCE
 from multitransport.node.session import JoinRequest
 from tests.contracts.application import Application
 from tests.contracts.served import working
@@ -51,9 +53,9 @@ async def inside() -> dict[str, int]:
     await node.hub.sweep()
     gc.collect()
     alive = Counter(f"{type(each).__module__}.{type(each).__name__}" for each in gc.get_objects())
-    store, broker, presence = node._store, node.hub._broker, node.presence._store
+    store, broker = node._store, node.hub._broker
     assert isinstance(broker, MemoryBroker)
-    assert isinstance(presence, MemoryPresenceStore)
+    shown = [log for log in broker._logs.values() if log.room.startswith(PRESENCE) and isinstance(log, StateLog)]
     return {
         "sessions": len(node.sessions) + len(node.sessions._by_user),
         "records": len(store._records) + len(store._by_new) + len(store._expires_at),
@@ -61,7 +63,7 @@ async def inside() -> dict[str, int]:
         "cursors": sum(len(feed.cursors) for feed in node.hub._feeds.values()),
         "readers": sum(count for name, count in alive.items() if name in COUNTED),
         "timers": sum(map(len, node._timers._wheel._buckets.values())),
-        "members": len(presence._rooms) + len(presence._member_of),
+        "members": sum(len(log.values()) for log in shown) + len(node.presence._turns),
         "asked": len(node.verbs.asks),
         "feeds": len(node.hub._feeds),
         "rooms": len(broker._logs),

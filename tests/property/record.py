@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from multitransport.core.log import Retention
+from multitransport.core.members import Shown, member_id
 from multitransport.core.publication import Draft
 from multitransport.node.node import Node
 from multitransport.protocol.position import Position
@@ -62,7 +63,9 @@ class Record:
     placed: set[tuple[str, str]] = field(default_factory=set)
     """Which programs the server put into which rooms."""
     present: dict[str, set[str]] = field(default_factory=dict)
-    """The sessions of each member in the room with presence."""
+    """The sessions of each member in the room with presence, as it was told of them."""
+    shown: dict[str, Shown] = field(default_factory=dict)
+    """What is said of each session there."""
 
     def has_ended(self, new: str) -> bool:
         """Whether a session of this program has ended."""
@@ -99,21 +102,26 @@ class Record:
         setattr(broker, "publish", note)  # noqa: B010 - nothing of what is published passes it by
 
     def _attend(self, node: Node, draft: Draft) -> None:
-        """See that who comes was not there, and that who leaves was there and had a reason."""
-        assert draft.key is not None
-        before = self.present.get(draft.key, set())
-        if draft.deleted:
-            assert draft.key in self.present, f"{draft.key} left twice"
-            now = set()
-            del self.present[draft.key]
-        else:
-            now = {meta["session"] for meta in msgspec.json.decode(draft.data)["metas"]}
-            self.present[draft.key] = now
-        for session in before - now:
-            client = node.sessions.get(session)
-            if client is not None and TEAM in client.record.rooms:
-                assert client.away_since is not None, f"{session} is shown to leave, and is there"
-                away_seconds = node._loop.time() - client.away_since
-                assert away_seconds >= node.settings.presence_seconds, f"a cut of {away_seconds} s is shown"
-        for session in now - before:
-            assert session in node.sessions, f"{session} has ended and is shown to come"
+        """See that what is said of a session is news, that who comes is there, and that who leaves had a reason."""
+        session = draft.key
+        assert session is not None
+        former = next((name for name, sessions in self.present.items() if session in sessions), None)
+        client = node.sessions.get(session)
+        if not draft.deleted:
+            shown = msgspec.json.decode(draft.data, type=Shown)
+            assert former in (None, member_id(session, shown.user))
+            assert self.shown.get(session) != shown, f"{session} is shown twice as it is"
+            assert client is not None, f"{session} has ended and is shown to come"
+            self.shown[session] = shown
+            self.present.setdefault(member_id(session, shown.user), set()).add(session)
+            return
+        if former is None:
+            return  # said to be gone once more, of which no log keeps anything and nobody is told
+        del self.shown[session]
+        self.present[former].remove(session)
+        if not self.present[former]:
+            del self.present[former]
+        if client is not None and TEAM in client.record.rooms:
+            assert client.away_since is not None, f"{session} is shown to leave, and is there"
+            away_seconds = node._loop.time() - client.away_since
+            assert away_seconds >= node.settings.presence_seconds, f"a cut of {away_seconds} s is shown"

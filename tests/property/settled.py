@@ -40,7 +40,8 @@ def _sees_who_is_there(world: World, program: Program) -> None:
         meta = by_session.get(str(each.session.session_id))
         if meta is not None:
             assert (meta.transport, meta.meta) == ("websocket", each.meta)
-    assert world.record.present.keys() == program.presence.members.keys()
+    members = program.presence.members
+    assert world.record.present == {name: {meta.session for meta in each.metas} for name, each in members.items()}
 
 
 def _is_told_as_often_as_it_wants(world: World, program: Program, session: Session) -> None:

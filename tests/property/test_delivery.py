@@ -295,8 +295,8 @@ class Delivery(RuleBasedStateMachine):
         assert len(node.sessions) == 0
         assert self.world.record.present == {}
         assert len(node._store._records) == 0
-        assert await node.verbs.members(TEAM) == []
         assert node.hub._feeds == {}
+        assert await node.verbs.members(TEAM) == []
         await node.stop()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         assert not others

@@ -175,13 +175,13 @@ test("a room the server joins is told before anything in it, and presence goes w
     ["joined", null, "a", ["e", 0], { ...JOINED, unasked: true }],
     ["pub", "a", 1, "x", "first"],
     ["joined", null, "@presence/a", ["p", 0], { mode: "state", recovered: true }],
-    ["pub", "@presence/a", 1, "member", { user: "ann", metas: [] }, { key: "ann" }],
+    ["pub", "@presence/a", 1, "member", { user: "ann", transport: "sse", meta: null }, { key: "s1" }],
     ["at", "@presence/a", ["p", 1]],
     ["joined", null, "@presence/nowhere", ["p", 0], { mode: "state", recovered: true }],
   );
   await until(() => told.length === 2);
   const room = client.join("a");
-  assert.deepEqual([...room.presence.keys()], ["ann"]);
+  assert.deepEqual([...room.presence.keys()], ["user:ann"]);
   tell(["left", null, "a", "removed"], ["left", null, "@presence/a"]);
   await until(() => told.length === 3);
   assert.deepEqual(told, [["a", "first"], ["ann"], "removed"]);
@@ -229,7 +229,7 @@ test("a room that is left is empty, and is told no rate", async () => {
   const room = await joined("a");
   tell(
     ["joined", null, "@presence/a", ["p", 0], { mode: "state", recovered: true }],
-    ["pub", "@presence/a", 1, "member", { user: "ann", metas: [] }, { key: "ann" }],
+    ["pub", "@presence/a", 1, "member", { user: "ann", transport: "sse", meta: null }, { key: "s1" }],
     ["at", "@presence/a", ["p", 1]],
   );
   await until(() => room.presence.size === 1);

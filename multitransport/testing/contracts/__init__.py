@@ -12,11 +12,10 @@ makes failures say more.
 from __future__ import annotations
 
 from multitransport.testing.contracts.broker import LogContract
-from multitransport.testing.contracts.presence import PresenceStoreContract
 from multitransport.testing.contracts.sessions import SessionStoreContract
 from multitransport.testing.contracts.state import StateContract
 
-__all__ = ["BrokerContract", "PresenceStoreContract", "SessionStoreContract"]
+__all__ = ["BrokerContract", "SessionStoreContract"]
 
 
 class BrokerContract(LogContract, StateContract):

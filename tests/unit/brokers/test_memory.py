@@ -5,8 +5,8 @@ import itertools
 
 import pytest
 
-from multitransport.brokers.base import LastWord, Meta, TooManyRooms
-from multitransport.brokers.memory import MemoryBroker, MemoryPresenceStore, MemorySessionStore
+from multitransport.brokers.base import LastWord, TooManyRooms
+from multitransport.brokers.memory import MemoryBroker, MemorySessionStore
 from multitransport.core.log import Retention
 from multitransport.core.publication import Draft
 from multitransport.core.session import SessionRecord
@@ -161,17 +161,6 @@ async def test_what_is_volatile_makes_no_room() -> None:
     for room in ("a", "b"):
         await broker.flash(room, Draft("e", b"1"))
     assert (await broker.publish("a", Draft("e", b"1"), KEEP)).offset == 2
-
-
-async def test_who_has_left_costs_nothing() -> None:
-    store = MemoryPresenceStore()
-    for n in range(100):
-        for room in ("a", "b"):
-            await store.enter(room, f"user:{n % 10}", None, Meta(f"s{n}", "poll"))
-    for n in range(100):
-        for room in ("a", "b", "c"):
-            await store.exit(room, f"s{n}")
-    assert (store._rooms, store._member_of) == ({}, {})
 
 
 async def test_of_last_words_the_latest_are_kept() -> None:

@@ -23,7 +23,7 @@ def keyed(key: str, offset: int, *, deleted: bool = False) -> Publication:
 
 
 def member(name: str) -> Publication:
-    return Publication("@presence/r", "member", {"user": name, "metas": []}, Position("x", 1), key=name)
+    return Publication("@presence/r", "member", {"user": name, "transport": "sse"}, Position("x", 1), key=f"{name}1")
 
 
 def test_the_state_follows_what_is_delivered() -> None:
@@ -52,10 +52,10 @@ def test_a_listener_that_fails_keeps_nothing_from_the_others(caplog: pytest.LogC
 
     watched.on_presence(changes.append)
     watched.put_presence(member("ann"))
-    watched.put_presence(Publication("@presence/r", "member", {"metas": 1}, Position("x", 2), key="bob"))
+    watched.put_presence(Publication("@presence/r", "member", {"user": 1}, Position("x", 2), key="bob"))
     watched.put_presence(CaughtUp("@presence/r"))
     assert [change.kind for change in changes] == ["joined"]
-    assert list(watched.members) == ["ann"]
+    assert list(watched.members) == ["user:ann"]
     assert "a listener to the presence of r failed" in caplog.text
     assert "that is none" in caplog.text
 

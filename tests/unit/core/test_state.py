@@ -22,6 +22,15 @@ def test_a_publication_takes_the_place_of_the_one_with_its_key() -> None:
     assert (log.top, len(log)) == (3, 2)
 
 
+def test_a_key_has_its_newest_value_until_it_is_deleted() -> None:
+    log = log_of("a", "b", "a")
+    value = log.value("a")
+    assert value is not None
+    assert value.offset == 3
+    put(log, "a", deleted=True)
+    assert [log.value(key) for key in ("a", "c")] == [None, None]
+
+
 def test_a_publication_needs_a_key() -> None:
     with pytest.raises(ValueError, match="key"):
         log_of().append(Draft("v", b"1"), 0.0)

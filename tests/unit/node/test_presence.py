@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import msgspec
 import pytest
 
 from multitransport.core.log import Retention
@@ -92,7 +91,7 @@ async def test_a_cut_within_the_grace_is_one_change_of_the_transport_and_nothing
         await site.attach(2, "sse", token=token, cookie="user=ann")
         assert (await seen(site))[1:] == [("user:ann", ["sse"])]
         [pub] = told(site, watcher)
-        assert [meta["transport"] for meta in pub[3]["metas"]] == ["sse"]
+        assert pub[3] == {"user": "ann", "transport": "sse", "meta": None}
 
 
 @simulated
@@ -105,11 +104,11 @@ async def test_who_is_away_for_longer_leaves_once_and_is_back_with_what_it_said(
         told(site, watcher)
         await asyncio.sleep(PRESENCE_SECONDS + 1)
         [pub] = told(site, watcher)
-        assert pub[4] == {"key": "user:ann", "deleted": True}
+        assert pub[4] == {"key": one.session_id, "deleted": True}
         await site.attach(2, token=token, cookie="user=ann")
         await simulated_loop().settle()
         [pub] = told(site, watcher)
-        assert [meta["meta"] for meta in pub[3]["metas"]] == [{"mood": "busy"}]
+        assert pub[3]["meta"] == {"mood": "busy"}
 
 
 @simulated
@@ -120,7 +119,7 @@ async def test_who_expires_while_it_is_absent_does_not_leave_twice() -> None:
         told(site, watcher)
         await asyncio.sleep(40)
         assert len(told(site, watcher)) == 1
-        assert not site.node.presence._store._rooms.get("team/1", {}).get("user:ann")  # type: ignore[attr-defined]
+        assert [each[0] for each in await seen(site)] == [f"session:{watcher.session_id}"]
 
 
 @simulated
@@ -154,7 +153,8 @@ async def test_who_comes_back_while_it_is_taken_out_is_shown() -> None:
         one = await come(site, "ann")
         client, token = site.client(one), (await site.welcomed(one))["token"]
         site.release(one)
-        absent = asyncio.create_task(site.node.presence.absent(client))
+        client.missed = False
+        absent = asyncio.create_task(site.node.presence.refresh(client))
         await site.attach(2, token=token, cookie="user=ann")
         await absent
         assert await seen(site) == [("user:ann", ["websocket"])]
@@ -166,7 +166,7 @@ async def test_who_leaves_is_forgotten_with_what_it_said() -> None:
         one = await come(site, "ann")
         client = site.client(one)
         await site.say(one, ["presence", 2, "team/1", "x"], ["leave", 3, "team/1"])
-        assert (await seen(site), dict(client.metas), dict(client.shown)) == ([], {}, {})
+        assert (await seen(site), dict(client.metas), client.record.rooms) == ([], {}, {})
         await site.say(one, ["join", 4, "team/1"])
         [member] = await site.node.verbs.members("team/1")
         assert member.metas[0].meta is None
@@ -183,7 +183,7 @@ async def test_what_a_session_says_is_kept_as_it_was_said() -> None:
         await client.presence("team/1", told_of)
         await client.presence("team/1", {"at": 2})
         await simulated_loop().settle()
-        assert [pub[3]["metas"][0]["meta"] for pub in told(site, watcher)] == [{"at": 2}]
+        assert [pub[3]["meta"] for pub in told(site, watcher)] == [{"at": 2}]
 
 
 @simulated
@@ -216,14 +216,18 @@ async def test_members_are_only_of_rooms_with_presence() -> None:
 
 
 @simulated
-async def test_only_the_newest_tabs_of_a_member_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presence, "SHOWN_METAS", 2)
+async def test_one_more_tab_costs_the_same_however_many_there_are() -> None:
     async with team_site() as site:
         watcher = await come(site)
-        tabs = [await come(site, "ann") for _ in range(4)]
-        newest = told(site, watcher)[-1][3]["metas"]
-        assert [meta["session"] for meta in newest] == [tab.session_id for tab in tabs[2:]]
-        assert len((await seen(site))[1][1]) == 4
+        tabs = []
+        for _ in range(4):
+            told(site, watcher)
+            tabs.append(await come(site, "ann"))
+            [pub] = told(site, watcher)
+            assert pub[3:] == [{"user": "ann", "transport": "websocket", "meta": None}, {"key": tabs[-1].session_id}]
+        await site.client(tabs[0]).presence("team/1", "newest")
+        [_, ann] = await site.node.verbs.members("team/1")
+        assert [meta.session for meta in ann.metas] == [tab.session_id for tab in (*tabs[1:], tabs[0])]
 
 
 @simulated
@@ -248,7 +252,7 @@ async def test_who_finds_no_place_among_the_others_is_there_unseen(
 
 @simulated
 async def test_a_change_for_which_there_is_no_place_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "_PRESENCE", Retention(keys=9, seconds=300.0, bytes=400))
+    monkeypatch.setattr(rooms, "_PRESENCE", Retention(keys=9, seconds=300.0, bytes=300))
     async with team_site() as site:
         one = await come(site, "ann")
         client = site.client(one)
@@ -274,8 +278,7 @@ async def test_many_sessions_come_and_go_and_leave_nothing() -> None:
         for client in list(site.node.sessions.values()):
             site.node.end(client, "bye")
         assert await seen(site) == []
-        store = site.node.presence._store
-        assert msgspec.json.encode([store._rooms, len(store._member_of)]) == b"[{},0]"  # type: ignore[attr-defined]
+        assert len(site.node.presence._turns) == 0
 
 
 @simulated
@@ -289,7 +292,7 @@ async def test_a_welcome_does_not_wait_for_a_presence_room_that_is_busy() -> Non
         name = "@presence/team/1"
         retention = site.node.rooms.retention(name)
         for _ in range(retention.count // 2 - 1):
-            await site.node.hub.publish(name, Draft("member", b"{}", key="user:cat"), retention)
+            await site.node.hub.publish(name, Draft("member", b"{}", key="no session"), retention)
         hello = site.attach(2, token=token, cookie="user=ann")
         with pytest.raises(StopIteration):
             hello.send(None)

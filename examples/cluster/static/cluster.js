@@ -20,20 +20,21 @@ export function start(rt) {
 
   room.on("tick", (tick) => tab.heard(tick));
   room.onGap(({ lost }) => tab.lost(lost));
-  const show = () => map.showTabs(tabsOf(room.presence, rt.status), rt.status.session);
+  const show = () => map.showTabs(tabsOf(room.presence, rt.status, tab.node), rt.status.session);
   room.onPresence(show);
   rt.on("status", show);
 
-  const ask = () => rt.request("cluster/here", at("name").value).then((node) => tab.moved(node), problem);
+  const arrive = (node) => {
+    tab.moved(node);
+    show();
+  };
+  const ask = () => rt.request("cluster/here", at("name").value).then(arrive, problem);
   whenCarriedAnew(rt, ask);
   askName(at("name"), () => rt.status.state === "live" && ask());
 
-  let told = null;
   const control = new Control((state) => {
-    if (state === null) return problem(new Error("The supervisor does not answer: was it stopped?"));
-    if (told === null) problem();
-    told = state;
-    map.showProcesses(state);
+    if (state) map.showProcesses(state);
+    problem(state ? null : new Error("The supervisor does not answer: was it stopped?"));
   });
   for (const button of document.querySelectorAll("[data-press]")) {
     button.addEventListener("click", () => {
@@ -64,13 +65,12 @@ function whenCarriedAnew(rt, ask) {
 }
 
 /** Every tab in the room, in an order that stays. */
-function tabsOf(presence, status) {
+function tabsOf(presence, status, node) {
   const tabs = [...presence.values()].flatMap(({ user, metas }) =>
     metas.map(({ session, transport, meta }) => ({ session, user, transport, name: meta?.name ?? "somebody", node: meta?.node ?? "" })),
   );
   // Of itself the page knows more than the server, of whom it may have heard nothing for a while.
   const own = tabs.find(({ session }) => session === status.session);
-  if (own) own.transport = status.transport;
-  if (own && status.state !== "live") own.node = "";
+  if (own) Object.assign(own, { transport: status.transport, node: status.state === "live" ? node : "" });
   return tabs.sort((a, b) => a.name.localeCompare(b.name) || (a.session < b.session ? -1 : 1));
 }

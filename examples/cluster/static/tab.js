@@ -11,8 +11,9 @@ const at = (id) => document.getElementById(id);
 export class Tab {
   ticks = new Ticks();
   interruption = new Interruption();
+  /** Where the tab is, as the node said that answered last. */
+  node = null;
   #rt;
-  #node = null;
   #state = null;
 
   constructor(rt) {
@@ -41,9 +42,9 @@ export class Tab {
   /** The tab is on this node now. */
   moved(node) {
     at("where").textContent = `node ${node}`;
-    if (node === this.#node) return;
-    this.note(this.#node === null ? `On node ${node}` : `Moved from node ${this.#node} to node ${node}`);
-    this.#node = node;
+    if (node === this.node) return;
+    this.note(this.node === null ? `On node ${node}` : `Moved from node ${this.node} to node ${node}`);
+    this.node = node;
   }
 
   /** Write what changes all the time; call it a few times a second. */

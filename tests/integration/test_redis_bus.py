@@ -119,6 +119,20 @@ async def test_asks_that_wait_are_bounded(three: list[Member], monkeypatch: pyte
     assert await asyncio.gather(*waiting) == [[three[1].node, n] for n in range(3)]
 
 
+async def test_what_waits_for_redis_is_bounded(redis: RedisServer) -> None:
+    async with members(redis.url, ["k"], ["k"]) as (one, other):
+        assert await one.bus.ask(other.node, 1, 5.0) == [other.node, 1]
+        one.broker.timing = msgspec.structs.replace(one.broker.timing, max_waiting_bytes=1000)
+        redis.suspend()
+        waiting = asyncio.create_task(one.bus.ask(other.node, "x" * 700, 5.0))
+        await asyncio.wait([waiting], timeout=0.05)
+        with pytest.raises(NodeUnreachable, match="bytes of messages between nodes wait for Redis"):
+            await one.bus.ask(other.node, "x" * 700, 5.0)
+        redis.resume()
+        assert await waiting == [other.node, "x" * 700]
+        assert await one.bus.ask(other.node, "x" * 700, 5.0) == [other.node, "x" * 700]
+
+
 async def test_what_is_handled_at_a_time_is_bounded(
     three: list[Member], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

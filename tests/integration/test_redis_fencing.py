@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from multitransport.brokers.redis import RedisBroker
 from multitransport.brokers.redis.keys import Keys
+from multitransport.core.publication import Draft
 from multitransport.errors import BrokerUnavailable
 from multitransport.testing.proxy import FaultProxy
 from multitransport.testing.waiting import eventually
@@ -83,6 +84,16 @@ async def test_what_waits_for_a_renewed_lease_is_taken_then_once(node: Leased, r
     assert not done
     node.until = await redis_ms(redis) + 60_000
     assert await asyncio.gather(*waiting) == [2, 3, 4]
+
+
+async def test_what_no_log_keeps_is_not_announced_after_the_lease(node: Leased, redis: RedisServer) -> None:
+    await node.watch("a")
+    node.until = await redis_ms(redis) - 1
+    with pytest.raises(BrokerUnavailable, match="lease of this node is over"):
+        await node.broker.flash("a", Draft("v", b"1"))
+    node.until = await redis_ms(redis) + 60_000
+    await node.broker.flash("a", Draft("v", b"2"))
+    await eventually(lambda: node.flashed == [("a", b"2")])
 
 
 async def test_who_gave_up_meanwhile_is_not_published_after_all(node: Leased, redis: RedisServer) -> None:

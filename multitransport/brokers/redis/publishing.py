@@ -14,7 +14,7 @@ from multitransport.brokers.redis.announcements import Flashed, announcement, en
 from multitransport.brokers.redis.connection import ConnectionLost, Refusal
 from multitransport.brokers.redis.keys import Keys
 from multitransport.brokers.redis.line import Commands
-from multitransport.brokers.redis.scripts import PUBLISH, PUBLISH_STATE, Script
+from multitransport.brokers.redis.scripts import FLASH, PUBLISH, PUBLISH_STATE, Script
 from multitransport.brokers.redis.timing import Timing
 from multitransport.core.log import Retention
 from multitransport.core.publication import Draft
@@ -110,8 +110,8 @@ class Publishing:
         self._flashing += len(message)
         try:
             async with asyncio.timeout(self._timing.publish_seconds):
-                channel = self._keys.room_channel(room)
-                await self._line.call(channel, self._announce, channel, message)
+                keys, channel = [self._keys.meta(room)], self._keys.room_channel(room)
+                await self._line.run_script(FLASH, keys, self._until(), self._announce, channel, message)
         except (TimeoutError, ConnectionLost, Refusal) as error:
             why = str(error) or self._line.fault
             raise BrokerUnavailable(f"Redis did not take a volatile publication: {why}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha1
 from importlib import resources
 
-__all__ = ["FORGET", "PUBLISH", "PUBLISH_STATE", "READ", "READ_STATE", "RENEW", "VOUCH", "Script"]
+__all__ = ["FLASH", "FORGET", "PUBLISH", "PUBLISH_STATE", "READ", "READ_STATE", "RENEW", "VOUCH", "Script"]
 
 
 class Script:
@@ -24,3 +24,4 @@ READ_STATE = Script("read_state.lua")
 VOUCH = Script("vouch.lua")
 RENEW = Script("renew.lua")
 FORGET = Script("forget.lua")
+FLASH = Script("flash.lua")

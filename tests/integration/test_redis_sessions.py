@@ -113,6 +113,17 @@ async def test_a_session_that_comes_back_in_the_middle_is_the_same_objects(pair:
     assert moved.inbox.processed == 0
 
 
+async def test_a_node_that_was_told_goes_by_what_it_knew_no_more(pair: list[Store]) -> None:
+    one, other = pair
+    record = await make(one)
+    moved, _ = await other.attach("s1", 2, b"other secret")
+    assert await one.find("s1") is record
+    record.node = ""
+    assert (await one.find("s1"), await one.expired()) == (moved, [])
+    assert await one.finish("s1") == other.node
+    assert one._speaking.mirrors == {}
+
+
 async def test_of_racing_nodes_one_attaches(redis: RedisServer) -> None:
     async with stores(*[redis.url] * 3) as three:
         await make(three[0])

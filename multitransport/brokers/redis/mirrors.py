@@ -9,7 +9,7 @@ from multitransport.brokers.redis.records import Kept, encode_value, field
 from multitransport.core.inbox import Inbox
 from multitransport.core.session import SessionRecord
 
-__all__ = ["Changes", "Mirror"]
+__all__ = ["UNCHANGED", "Changes", "Mirror"]
 
 
 class Changes(NamedTuple):
@@ -18,6 +18,9 @@ class Changes(NamedTuple):
     gone: list[bytes]
     changed: dict[bytes, bytes]
     faults: dict[str, str]
+
+
+UNCHANGED = Changes([], {}, {})
 
 
 class Mirror:
@@ -32,7 +35,6 @@ class Mirror:
         self.replication = ""
         """The replication id under which Redis has it."""
         self.term = 1
-        self.mine = True
         self.ended = ""
         """The claim of its end, where this node has made it."""
         self.expires: int | None = None
@@ -43,6 +45,13 @@ class Mirror:
         self.values: dict[bytes, bytes] = {}
         self.logged: set[str] = set()
         """What was said in the log to be of a kind that cannot be kept."""
+
+    @property
+    def mine(self) -> bool:
+        """Whether this node speaks for the session, as far as it knows: its record says which node does, and whoever
+        hears that it is another one notes it there.
+        """
+        return self.record.node == self.node
 
     def changes(self) -> Changes:
         """Return what differs from what Redis has."""

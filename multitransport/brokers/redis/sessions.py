@@ -17,7 +17,7 @@ from multitransport.brokers.redis.fencing import Fencing, Moved
 from multitransport.brokers.redis.finding import Finding
 from multitransport.brokers.redis.lease import Lease, LeaseLost
 from multitransport.brokers.redis.line import Commands, tell_of_failure
-from multitransport.brokers.redis.mirrors import Changes, Mirror
+from multitransport.brokers.redis.mirrors import UNCHANGED, Changes, Mirror
 from multitransport.brokers.redis.publishing import milliseconds
 from multitransport.brokers.redis.records import (
     Records,
@@ -122,8 +122,9 @@ class RedisSessionStore:
     async def owner(self, session_id: str) -> str | None:
         """See SessionStore. Raises BrokerUnavailable."""
         found = await self._waiting.within(self._finding.owner(session_id))
-        if found != self.node and (mirror := self._speaking.own(session_id)) is not None:
-            mirror.mine = found is None  # another node took it; where Redis lost it, it comes back
+        mirror = self._speaking.own(session_id)
+        if mirror is not None and found is not None:  # where Redis lost it, it comes back
+            mirror.record.node = found
         return found
 
     async def last_word(self, session_id: str) -> LastWord | None:
@@ -222,14 +223,13 @@ class RedisSessionStore:
     async def finish(self, session_id: str) -> str | None:
         """See SessionStore."""
         mirror = self._speaking.mirrors.get(session_id)
-        if mirror is not None:
+        if mirror is not None and mirror.changes() != UNCHANGED:
             await self._write(mirror)
         node = self.node if mirror is None else mirror.node
         found = await self._fencing.run_free(_FINISH, [self._keys.session(session_id)], 0, node)
         speaks = found.decode(errors="replace") or None
-        if mirror is not None and speaks != mirror.node and not mirror.ended:
+        if mirror is not None and speaks != node and not mirror.ended:
             self._speaking.drop(mirror)
-            await self._speaking.unlist(node, session_id)
         return speaks
 
     # Ends
@@ -261,7 +261,7 @@ class RedisSessionStore:
             await self._speaking.step(mirror, _CLAIM, attach, trial.claimed, acked)
         except (Moved, LeaseLost):
             # What it was busy with it may still commit; the next of those steps finds out.
-            mirror.mine = False
+            mirror.record.node = ""
             raise StaleAttach from None
         return inbox.claim(seqs, window)
 
@@ -298,7 +298,7 @@ class RedisSessionStore:
         try:
             claimed = await self._speaking.step(mirror, _END, nonce, self._speaking.kept_for, *told, word=True)
         except (Moved, LeaseLost):
-            mirror.mine = False
+            mirror.record.node = ""
             return False
         mirror.ended = f"{mirror.node} {nonce}"
         self._speaking.expire(mirror, None)

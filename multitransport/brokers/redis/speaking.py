@@ -79,7 +79,6 @@ class Speaking:
             mirror.values, mirror.term, mirror.replication = kept.values, kept.term, kept.replication
         elif kept.record.attach >= mirror.record.attach:  # else a later answer was faster
             mirror.refresh(kept, self._lease.registry)
-        mirror.mine = True
         self.expire(mirror, kept.expires)
         return mirror
 
@@ -93,7 +92,7 @@ class Speaking:
 
     def drop(self, mirror: Mirror) -> None:
         """Know nothing more of a session."""
-        mirror.mine = False
+        mirror.record.node = ""
         if self.mirrors.get(mirror.record.session_id) is mirror:
             del self.mirrors[mirror.record.session_id]
             self.expires.pop(mirror.record.session_id, None)
@@ -101,7 +100,7 @@ class Speaking:
     def drop_all(self) -> None:
         """Know nothing more of any session."""
         for mirror in self.mirrors.values():
-            mirror.mine = False
+            mirror.record.node = ""
         self.mirrors.clear()
         self.expires.clear()
 
@@ -192,7 +191,7 @@ class Speaking:
             self.drop(mirror)
             raise
         mirror.took(changes)
-        mirror.mine = node.decode() == mirror.node
+        mirror.record.node = node.decode()
         if detaching is not None and mirror.mine:
             self.expire(mirror, int(expires) or None)
         return changes

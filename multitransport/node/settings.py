@@ -29,7 +29,7 @@ class Settings(Limits, frozen=True, kw_only=True):
     """Origins (``https://app.example``) allowed beside the page's own; ``*`` allows all, without credentials."""
 
     broker: str = "memory"
-    """Where rooms and sessions live. ``memory`` is this process; a Redis (``redis://host:6379/0``) is shared by nodes."""
+    """Where rooms and sessions live. ``memory`` is this process; ``redis://host:6379/0`` is shared by nodes."""
 
     redis_prefix: str = "multitransport"
     """What the names of all keys and channels in Redis begin with. Deployments in one Redis need one each."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
+from click.testing import CliRunner
 from quart import Quart
 
 from multitransport import MultiTransport, Namespace, Publisher, Refuse, Session, SyncPublisher
+from multitransport.cli.main import main
 from multitransport.testing.waiting import eventually
 from tests.redis_server import RedisServer
 
@@ -31,6 +35,9 @@ def application(url: str) -> tuple[Quart, MultiTransport]:
 
     @rt.room("news")
     async def read(client: Session) -> None: ...
+
+    @rt.room("team", presence=True)
+    async def enter(client: Session) -> None: ...
 
     rt.register(jobs)
     return app, rt
@@ -60,6 +67,26 @@ async def test_rooms_are_known_while_no_application_runs(redis: RedisServer) -> 
         await eventually(lambda: _publishes(publisher, "news", "while it runs"))
     async with Publisher(redis.url, prefix="shop") as publisher:
         assert (await publisher.publish("news", "said", "while it is deployed")).offset == 2
+
+
+async def test_members_are_those_of_the_application(redis: RedisServer) -> None:
+    app, rt = application(redis.url)
+    environment = {"MULTITRANSPORT_BROKER": redis.url, "MULTITRANSPORT_REDIS_PREFIX": "shop"}
+
+    async def members() -> list[Any]:
+        done = await asyncio.to_thread(CliRunner().invoke, main, ["members", "team", "--json"], env=environment)
+        return msgspec.json.decode(done.stdout) if done.exit_code == 0 else []
+
+    async def shown(count: int) -> bool:
+        return sum(len(member["sessions"]) for member in await members()) == count
+
+    async with app.test_app(), rt.test_client(user="ann") as ann, rt.test_client(transport="sse") as nobody:
+        room = await ann.join("team")
+        await nobody.join("team")
+        await room.presence({"typing": True})
+        await eventually(lambda: shown(2))
+        told = {each["user"]: [(one["transport"], one["meta"]) for one in each["sessions"]] for each in await members()}
+        assert told == {"ann": [("websocket", {"typing": True})], None: [("sse", None)]}
 
 
 async def _publishes(publisher: Publisher, room: str, data: str) -> bool:

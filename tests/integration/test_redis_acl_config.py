@@ -137,7 +137,7 @@ async def test_lists_name_what_is_used_and_nothing_else(tmp_path: Path) -> None:
     of_nodes = scripted("*") | named("*") & known
     of_workers = scripted(*PUBLISHING) | named(*PUBLISHERS) & known
     assert of_clusters <= of_nodes
-    assert allowed("nodes") == of_nodes - of_clusters
+    assert allowed("nodes") == of_nodes - of_clusters, "docs/discussion/threats.md lists what nodes need"
     assert allowed("workers") == of_workers - of_clusters
 
 

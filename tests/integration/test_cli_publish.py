@@ -248,7 +248,7 @@ async def test_members_are_users_with_their_sessions_and_sessions_of_nobody(redi
         "  s2  sse",
     ]
     found = msgspec.json.decode((await invoke(redis.url, "members", "hall", "--json")).stdout)
-    assert [(each["user"], [one["session"] for one in each["sessions"]]) for each in found] == [
+    assert [(each["user"], [one["session"] for one in each["metas"]]) for each in found] == [
         ("ann", ["s1", "s3"]),
         (None, ["s2"]),
     ]

@@ -78,14 +78,14 @@ async def test_members_are_those_of_the_application(redis: RedisServer) -> None:
         return msgspec.json.decode(done.stdout) if done.exit_code == 0 else []
 
     async def shown(count: int) -> bool:
-        return sum(len(member["sessions"]) for member in await members()) == count
+        return sum(len(member["metas"]) for member in await members()) == count
 
     async with app.test_app(), rt.test_client(user="ann") as ann, rt.test_client(transport="sse") as nobody:
         room = await ann.join("team")
         await nobody.join("team")
         await room.presence({"typing": True})
         await eventually(lambda: shown(2))
-        told = {each["user"]: [(one["transport"], one["meta"]) for one in each["sessions"]] for each in await members()}
+        told = {each["user"]: [(one["transport"], one["meta"]) for one in each["metas"]] for each in await members()}
         assert told == {"ann": [("websocket", {"typing": True})], None: [("sse", None)]}
 
 

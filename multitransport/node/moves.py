@@ -156,6 +156,7 @@ class Moves:
 
     def _let_go(self, client: Session, close: Close) -> None:
         client.state = next_state(client.state, Event.MOVE)
+        client.record.node = ""  # what is known of it here is not to be gone by any more
         self._sessions.remove(client)
         client.jobs[1:] = [job for job in client.jobs[1:] if not isinstance(job, JoinRequest)]
         attachment, client.attachment = client.attachment, None

@@ -71,6 +71,10 @@ class Cluster:
         answer.raise_for_status()
         return Position(*answer.json())
 
+    async def disconnect(self, node: int, session_id: str) -> None:
+        """End a session, wherever it is, at a node."""
+        (await self._http.post(f"{self.nodes[node].url}/disconnect/{session_id}")).raise_for_status()
+
     async def health(self, node: int) -> str | None:
         """Return what a node says of itself, None where it does not answer at once."""
         with contextlib.suppress(httpx.TransportError):
@@ -98,7 +102,11 @@ async def cluster(brokers: Sequence[str], folder: Path, **settings: float) -> As
         for n, url in enumerate(brokers)
     ]
     async with contextlib.AsyncExitStack() as stack:
-        await asyncio.gather(*(stack.enter_async_context(node) for node in nodes))
+        for node in nodes:
+            stack.push_async_exit(node)
+        started = await asyncio.gather(*(node.start(60.0) for node in nodes), return_exceptions=True)
+        for failure in filter(None, started):
+            raise failure
         made = Cluster(nodes, notes)
         stack.push_async_callback(made.close)
         await made.ready()

@@ -54,6 +54,7 @@ async def join_hall(client: Session) -> None:
 
 
 @rt.on("work")
+@rt.on("work again", repeatable=True)
 async def work(client: Session, data: Work) -> str:
     note("ran", id=data.id)
     await asyncio.sleep(data.seconds)
@@ -68,6 +69,12 @@ async def where(client: Session, data: None) -> str:
 @rt.on_disconnect
 async def disconnected(client: Session, reason: str) -> None:
     note("ended", session=client.session_id, reason=reason)
+
+
+@app.post("/disconnect/<session>")
+async def disconnect(session: str) -> str:
+    await rt.disconnect(session=session)
+    return ""
 
 
 @app.post("/publish/<path:room>")

@@ -143,19 +143,24 @@ def _was_told(position: Position, runs: list[Run], start: Position) -> bool:
 
 
 def complaints_of_requests(
-    outcomes: Mapping[str, str | None], ran: Sequence[str], *, unknown_allowed: bool
+    outcomes: Mapping[str, str | None],
+    ran: Sequence[str],
+    *,
+    unknown_allowed: bool,
+    repeatable: Collection[str] = (),
 ) -> list[str]:
     """Return what is wrong with requests, by id (``visitor:number``): each had one outcome, and ran as often as that
-    says, after those before it.
+    says, after those before it. ``unknown_allowed``: nodes have died, and those that are ``repeatable`` may have run
+    again.
     """
     wrong = []
     times = Counter(ran)
     for name, outcome in outcomes.items():
         count = times[name]
         if outcome == "reply":
-            fits = count == 1
+            fits = count == 1 or (count > 1 and unknown_allowed and name in repeatable)
         elif outcome == "outcome_unknown":
-            fits = count <= 1 and unknown_allowed
+            fits = count <= 1 and unknown_allowed and name not in repeatable
         else:
             fits = False
         if not fits:
@@ -164,7 +169,7 @@ def complaints_of_requests(
     newest: dict[str, int] = {}
     for name in ran:
         visitor, number = name.rsplit(":", 1)
-        if int(number) <= newest.get(visitor, 0):
+        if int(number) < newest.get(visitor, 0):
             wrong.append(f"request {name} ran after {newest[visitor]} of the same visitor")
         newest[visitor] = max(newest.get(visitor, 0), int(number))
     return wrong

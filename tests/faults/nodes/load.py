@@ -30,12 +30,14 @@ __all__ = ["Load", "Visitor", "load", "stage"]
 TRANSPORTS = ("websocket", "sse", "poll")
 ROOMS = 10
 HALL = "hall"
+REPEATABLE = "work again"
 IN_HALL = 45
 """So many are in the room with presence, of each transport as many."""
 
 _AT_ONCE = 30
-_SETTLE_SECONDS = 60.0
+_SETTLE_SECONDS = 40.0
 _WATCH_SECONDS = 0.02
+_TELL_COMPLAINTS = 40
 
 
 class Visitor:
@@ -48,6 +50,7 @@ class Visitor:
         self.readings: list[Reading] = []
         self.ages: list[float] = []
         self.outcomes: dict[str, str | None] = {}
+        self.repeatable: set[str] = set()
         self.abandoned = False
         self._numbers = itertools.count(1)
         self._reading: list[asyncio.Task[None]] = []
@@ -60,12 +63,14 @@ class Visitor:
         self.readings.append(reading)
         self._reading.append(asyncio.create_task(self._read(room, reading)))
 
-    async def ask(self, seconds: float) -> None:
+    async def ask(self, event: str, seconds: float) -> None:
         """Make a request that takes so long, and note what comes of it."""
         name = f"{self.name}:{next(self._numbers)}"
         self.outcomes[name] = None
+        if event == REPEATABLE:
+            self.repeatable.add(name)
         try:
-            reply = await self.client.request("work", {"id": name, "seconds": seconds}, timeout=None)
+            reply = await self.client.request(event, {"id": name, "seconds": seconds}, timeout=None)
             self.outcomes[name] = "reply" if reply == name else f"the reply {reply!r}"
         except RequestError as error:
             self.outcomes[name] = error.code
@@ -95,7 +100,7 @@ class Visitor:
 
 
 class Load:
-    """``judge`` ends it and returns what is wrong."""
+    """``judge`` ends it and tells what is wrong."""
 
     def __init__(self, cluster: Cluster, visitors: Sequence[Visitor], rooms: list[str]) -> None:
         self.cluster = cluster
@@ -180,7 +185,8 @@ class Load:
 
     async def _ask(self) -> None:
         visitor = self._chance.choice(self.staying)
-        await visitor.ask(0.3 if self._chance.random() < 0.3 else 0.0)
+        event = self._chance.choice(("work", REPEATABLE))
+        await visitor.ask(event, 0.3 if self._chance.random() < 0.3 else 0.0)
 
     async def _watch(self) -> None:
         """Note how long anybody was without a transport."""
@@ -213,6 +219,14 @@ class Load:
     def in_hall(self) -> list[Visitor]:
         """Return those whose coming and going is observed."""
         return [visitor for visitor in self.visitors if HALL in visitor.client.rooms]
+
+    async def somebody_on(self, node: int) -> Visitor:
+        """Return somebody in the hall whose session this node speaks for, and who has a stream there."""
+        for visitor in self.in_hall():
+            on_stream = not visitor.abandoned and visitor.client.transport != "poll"
+            if on_stream and await visitor.client.request("where") == str(node):
+                return visitor
+        raise AssertionError(f"nobody is on node {node}")
 
     async def abandon(self, count: int) -> None:
         """Have so many of those in the hall go without a word."""
@@ -269,7 +283,8 @@ class Load:
         outcomes = {name: outcome for one in self.staying for name, outcome in one.outcomes.items()}
         abandoned = {name for one in self.visitors if one.abandoned for name in one.outcomes}
         ran = [note["id"] for note in self.cluster.noted("ran") if note["id"] not in abandoned]
-        wrong += complaints_of_requests(outcomes, ran, unknown_allowed=unknown_allowed)
+        repeatable = set[str]().union(*(one.repeatable for one in self.staying))
+        wrong += complaints_of_requests(outcomes, ran, unknown_allowed=unknown_allowed, repeatable=repeatable)
         hall = self.in_hall()
         wrong += complaints_of_members(
             self.changes,

@@ -136,6 +136,14 @@ def test_requests_that_are_wrong(outcomes: dict[str, str | None], ran: list[str]
     assert complaints_of_requests(outcomes, ran, unknown_allowed=True)
 
 
+def test_requests_that_are_repeatable_end_in_a_reply_always() -> None:
+    again = {"repeatable": {"v:1"}}
+    assert not complaints_of_requests({"v:1": "reply"}, ["v:1", "v:1"], unknown_allowed=True, **again)
+    assert complaints_of_requests({"v:1": "reply"}, [], unknown_allowed=True, **again)
+    assert complaints_of_requests({"v:1": "reply"}, ["v:1", "v:1"], unknown_allowed=False, **again)
+    assert complaints_of_requests({"v:1": "outcome_unknown"}, ["v:1"], unknown_allowed=True, **again)
+
+
 def test_where_no_node_died_every_outcome_is_known() -> None:
     assert complaints_of_requests({"v:1": "outcome_unknown"}, ["v:1"], unknown_allowed=False)
 

@@ -1,0 +1,68 @@
+"""What publishing says while Redis is away, and what is left in Redis when everybody has gone."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from multitransport.errors import BrokerUnavailable
+from multitransport.testing.waiting import eventually
+from tests.faults.nodes.load import stage
+from tests.redis_server import RedisServer
+
+pytestmark = pytest.mark.faults
+
+NODES = 3
+PUBLISH_SECONDS = 5.0
+"""How long a publication is tried."""
+
+ROOM_MILLISECONDS = (300 + 3600 + 1) * 1000
+"""A log room's retention, and how much longer its epoch is kept."""
+
+STATE_MILLISECONDS = 86_401_000
+OF_ROOMS = {"meta", "log", "once"}
+OF_STATES = {"state", "deletions"}
+
+
+async def test_publishing_while_redis_is_away_fails_in_time_and_a_retry_appears_once(tmp_path: Path) -> None:
+    patient = {"lease_seconds": 12.0, "presence_seconds": 25.0, "resume_seconds": 30.0}
+    async with RedisServer(keep=True) as redis, stage([redis.url] * NODES, tmp_path, **patient) as visitors:
+        room, loop = visitors.rooms[0], asyncio.get_running_loop()
+        await redis.kill()
+        started = loop.time()
+        with pytest.raises(BrokerUnavailable):
+            await visitors.cluster.publish(0, room, {"serial": "away", "at": 0.0}, id="away")
+        assert loop.time() - started < PUBLISH_SECONDS + 2
+        # One of these is under way while Redis comes back, and all of them say the same.
+        retries = [asyncio.create_task(visitors.publish(room, n, "away", id="away")) for n in range(NODES)]
+        await redis.start()
+        assert any(await asyncio.gather(*retries))
+        await eventually(lambda: visitors.publish(room, 0, "away", id="away"), 20.0)
+        await visitors.cluster.ready()
+        await visitors.more(60)
+        await visitors.judge(lossless=True, unknown_allowed=False)
+
+
+async def test_no_key_outlives_what_it_is_of(tmp_path: Path) -> None:
+    async with RedisServer() as redis, stage([redis.url] * NODES, tmp_path) as visitors:
+        await visitors.abandon(9)
+        await visitors.judge(lossless=True, unknown_allowed=False)
+        for key, left in (await redis.keys()).items():
+            assert left > 0, f"{key} is kept for ever"
+        sessions = {visitor.session_id for visitor in visitors.visitors}
+        await asyncio.gather(*(visitor.close() for visitor in visitors.everybody))
+        await eventually(lambda: sessions <= {note["session"] for note in visitors.cluster.noted("ended")}, 10.0)
+        ended = [note["session"] for note in visitors.cluster.noted("ended")]
+        assert len(ended) == len(set(ended)), "an end was called back twice"
+        await visitors.cluster.stop()
+
+        async def left_of_sessions() -> bool:
+            kinds = {key.split(":")[1] for key in await redis.keys()}
+            return not kinds - OF_ROOMS - OF_STATES
+
+        await eventually(left_of_sessions, 30.0)
+        for key, left in (await redis.keys()).items():
+            most = STATE_MILLISECONDS if await redis.call("EXISTS", key.replace(key.split(":")[1], "state", 1)) else 0
+            assert 0 < left <= max(most, ROOM_MILLISECONDS), (key, left)

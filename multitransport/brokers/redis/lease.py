@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 from collections.abc import Callable
 
@@ -15,6 +16,8 @@ from multitransport.brokers.redis.scripts import Script
 from multitransport.brokers.redis.timing import Timing
 
 __all__ = ["Lease", "LeaseLost"]
+
+logger = logging.getLogger("multitransport")
 
 _RENEW = Script("lease_renew.lua", "session.lua")
 _END = Script("lease_end.lua", "session.lua")
@@ -86,10 +89,13 @@ class Lease:
             self._hurried.clear()
             try:
                 await self._renew()
-            except (ConnectionLost, Refusal) as error:
-                if not isinstance(error, ConnectionLost) and not is_passing(error):
-                    raise
+            except ConnectionLost:
                 await asyncio.sleep(self._timing.retry_seconds / 10)
+                continue
+            except Refusal as refusal:
+                if not is_passing(refusal):
+                    logger.error("Redis did not renew the lease of node %s: %s", self.node, refusal)  # noqa: TRY400
+                await asyncio.sleep(min(self._timing.retry_seconds, self._timing.lease_seconds / 10))
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._timing.lease_seconds / 3):
@@ -102,7 +108,9 @@ class Lease:
             with contextlib.suppress(ConnectionLost, Refusal, TimeoutError):
                 async with asyncio.timeout(self._timing.answer_seconds):
                     await self._line().run_script(_END, self._keys, self.node, self._kept)
+        # Another start is another node.
         self._number += 1
+        self.registry = ""
 
     async def held(self, node: str) -> int:
         """Return until when the lease of this node is held, once it is. Raises LeaseLost where that node is no more."""

@@ -68,14 +68,16 @@ class Broker(Protocol):
         """End everything ``start`` began."""
         ...
 
-    async def publish(self, room: str, draft: Draft, retention: Retention) -> Position:
+    async def publish(self, room: str, draft: Draft, retention: Retention, to: str | None = None) -> Position:
         """Append a publication and return its position; one with an id that is remembered is the first with that id.
+
+        ``to``: nobody but that node reads the room, the inbox of one of its sessions.
 
         Raises BrokerUnavailable where it is not known to have been taken, RoomFull.
         """
         ...
 
-    async def flash(self, room: str, draft: Draft) -> None:
+    async def flash(self, room: str, draft: Draft, to: str | None = None) -> None:
         """Tell every node's readers of a room something that no log keeps. Raises BrokerUnavailable."""
         ...
 
@@ -85,6 +87,10 @@ class Broker(Protocol):
 
         Raises BrokerUnavailable, TooManyRooms.
         """
+        ...
+
+    def look(self, room: str) -> None:
+        """Something was published ``to`` a node that is not the one to be told any more: see what there is."""
         ...
 
     async def unsubscribe(self, room: str) -> None:

@@ -51,14 +51,14 @@ class MemoryBroker:
         self._advanced = _ignore
         self._flashed = _ignore
 
-    async def publish(self, room: str, draft: Draft, retention: Retention) -> Position:
+    async def publish(self, room: str, draft: Draft, retention: Retention, to: str | None = None) -> Position:
         """See Broker."""
         log = self._log(room, retention)
         offset = log.append(draft, self._clock()).offset
         self._advanced(room)
         return Position(log.epoch, offset)
 
-    async def flash(self, room: str, draft: Draft) -> None:
+    async def flash(self, room: str, draft: Draft, to: str | None = None) -> None:
         """See Broker."""
         self._flashed(room, draft)
 
@@ -68,6 +68,9 @@ class MemoryBroker:
         self._subscribed.add(room)
         log.trim(self._clock())
         return log
+
+    def look(self, room: str) -> None:
+        """See Broker. There is nobody else to be told."""
 
     async def unsubscribe(self, room: str) -> None:
         """See Broker."""

@@ -41,7 +41,7 @@ class Elsewhere:
         self._sessions = sessions
         self._moves = moves
         self._verbs: dict[str, Callable[..., Awaitable[None]]] = {}
-        self._opened: dict[tuple[str, str], None] = {}
+        self._opened: dict[tuple[str, str], str] = {}
         peers.serve(verb=self._do_here)
 
     def serve(self, **verbs: Callable[..., Awaitable[None]]) -> None:
@@ -59,15 +59,17 @@ class Elsewhere:
             return await self._store.of_user(user)
         return [client.session_id for client in self._sessions.of_user(user)]
 
-    async def do(self, verb: str, session_id: str, *arguments: Any) -> bool:
-        """Do something for a session; False where it is gone. Raises Refuse, BrokerUnavailable."""
+    async def do(self, verb: str, session_id: str, *arguments: Any) -> str | None:
+        """Do something for a session, and return which node has; None where it is gone. Raises Refuse,
+        BrokerUnavailable.
+        """
         for _ in range(_ATTEMPTS):
             if (client := self._sessions.get(session_id)) is not None:
                 await self._verbs[verb](client, *arguments)
-                return True
+                return self._store.node
             node = await self._store.owner(session_id) if self.peers else None
             if node is None or self._sessions.is_ending(session_id):
-                return False
+                return None
             try:
                 told = await self.peers.ask(node, "verb", verb, session_id, *arguments, seconds=_ASK_SECONDS)
             except NodeUnreachable:
@@ -76,22 +78,35 @@ class Elsewhere:
                     self._moves.adopted(record)
                 continue
             if told is None:
-                return True
+                return node
             if told != _MOVED:
                 raise Refuse(*told)
         raise BrokerUnavailable(f"the session {session_id} moves from node to node")
 
-    async def open_inbox(self, session_id: str, inbox: str) -> bool:
-        """Have a session read an inbox that is to be published to; False where it is gone. Raises as ``do``."""
-        if (session_id, inbox) in self._opened and session_id not in self._sessions:
-            return True
-        if not await self.do("take_in", session_id, inbox):
-            return False
-        if session_id not in self._sessions:
-            self._opened[session_id, inbox] = None
+    async def open_inbox(self, session_id: str, inbox: str) -> str | None:
+        """Have a session read an inbox that is to be published to; return the node that spoke for it lately, None where
+        the session is gone. Raises BrokerUnavailable.
+        """
+        if session_id not in self._sessions and (node := self._opened.get((session_id, inbox))) is not None:
+            return node
+        try:
+            node = await self.do("take_in", session_id, inbox)
+        except Refuse as refuse:
+            raise BrokerUnavailable(refuse.message) from None
+        if node is not None and node != self._store.node:
+            self._opened[session_id, inbox] = node
             while len(self._opened) > _OPENED:
                 del self._opened[next(iter(self._opened))]
-        return True
+        return node
+
+    async def follow(self, session_id: str, told: str, inbox: str) -> None:
+        """See that the node which speaks for a session hears of what was published to another that did."""
+        if not self.peers or (told == self._store.node and session_id in self._sessions):
+            return
+        node = await self._store.owner(session_id)
+        if node is not None and node != told:
+            self._opened.pop((session_id, inbox), None)
+            await self.peers.tell(node, "look", inbox)
 
     async def other_nodes(self) -> list[str]:
         """Return the nodes that live, but for this one. Raises BrokerUnavailable."""

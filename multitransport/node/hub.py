@@ -34,17 +34,23 @@ class Hub:
         """Let go of the broker."""
         await self._broker.stop()
 
-    async def publish(self, room: str, draft: Draft, retention: Retention) -> Position:
-        """Publish; wait a moment where readers must be given time. Raises BrokerUnavailable, RoomFull."""
-        position = await self._broker.publish(room, draft, retention)
+    async def publish(self, room: str, draft: Draft, retention: Retention, to: str | None = None) -> Position:
+        """Publish, ``to`` the node that alone reads the room, if so; wait a moment where readers must be given time.
+        Raises BrokerUnavailable, RoomFull.
+        """
+        position = await self._broker.publish(room, draft, retention, to)
         feed = self._feeds.get(room)
         if feed is not None:
             await feed.room_for_more()
         return position
 
-    async def flash(self, room: str, draft: Draft) -> None:
+    async def flash(self, room: str, draft: Draft, to: str | None = None) -> None:
         """Publish what no log keeps. Raises BrokerUnavailable."""
-        await self._broker.flash(room, draft)
+        await self._broker.flash(room, draft, to)
+
+    async def look(self, room: str) -> None:
+        """See what there is in a room of which this node may not have been told."""
+        self._broker.look(room)
 
     async def open(
         self, room: str, retention: Retention, position: Position | None, history: int

@@ -90,12 +90,11 @@ class Node:
         self.presence = presence = Presence(hub, rooms, settings.max_meta_bytes, self.own)
         self._peers = peers = Peers(backend.bus)
         common: dict[str, Any] = {"settings": settings, "store": self._store}
-        visitors: dict[str, Any] = {"clock": loop.time, "new_secret": partial(secrets.token_urlsafe, 16)}
         self._moves = moves = Moves(
             **common, peers=peers, hub=hub, sessions=self.sessions, new_session=self._new_session, own=self.own
         )
         self._dispatch = dispatch = Dispatch(checks, rooms, hub, self._store, presence, moves, settings, self.end)
-        self.verbs = verbs = ServerVerbs(
+        self.verbs = ServerVerbs(
             sessions=self.sessions,
             hub=hub,
             rooms=rooms,
@@ -105,33 +104,22 @@ class Node:
             end=self.end,
             max_asks=settings.max_asks,
         )
-        self._admission = Admission(
-            **common,
-            **visitors,
-            tokens=Tokens(secret_keys),
-            checks=checks,
-            hub=hub,
-            sessions=self.sessions,
-            moves=moves,
-            verbs=verbs,
-        )
-        self._visits = Visits(**visitors, settings=settings, checks=checks, rooms=rooms, hub=hub, verbs=verbs)
-        self._welcome = Welcome(
-            **common, checks=checks, rooms=rooms, hub=hub, dispatch=dispatch, presence=presence, own=self.own
-        )
-        moves.changed = self._welcome.tell_changes
-        self.intake = Intake(
-            **common,
-            admission=self._admission,
-            dispatch=dispatch,
-            presence=presence,
-            verbs=verbs,
-            sessions=self.sessions,
-            moves=moves,
-            peers=peers,
-            own=self.own,
-        )
+        self._serve_visitors(Tokens(secret_keys), common)
         _warn_of_short_retentions(declarations, settings)
+
+    def _serve_visitors(self, tokens: Tokens, common: dict[str, Any]) -> None:
+        """Put together what takes requests, on top of what serves sessions."""
+        visitors = {"clock": self._loop.time, "new_secret": partial(secrets.token_urlsafe, 16), "verbs": self.verbs}
+        rooms = {"checks": self.checks, "rooms": self.rooms, "hub": self.hub}
+        serving = {"dispatch": self._dispatch, "presence": self.presence, "own": self.own}
+        moving = {"sessions": self.sessions, "moves": self._moves}
+        self._admission = Admission(**common, **visitors, **moving, tokens=tokens, checks=self.checks, hub=self.hub)
+        self._visits = Visits(settings=self.settings, **visitors, **rooms)
+        self._welcome = Welcome(**common, **rooms, **serving)
+        self._moves.changed = self._welcome.tell_changes
+        self.intake = Intake(
+            **common, **serving, **moving, admission=self._admission, verbs=self.verbs, peers=self._peers
+        )
 
     def _new_session(self, record: SessionRecord, request: Request) -> Session:
         return Session(record, request, self.verbs)

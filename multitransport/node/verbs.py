@@ -13,7 +13,7 @@ from multitransport.core.log import Log, Retention
 from multitransport.core.members import Member
 from multitransport.core.publication import Draft, Publication
 from multitransport.core.state import StateLog
-from multitransport.errors import BrokerUnavailable, Refuse
+from multitransport.errors import Refuse
 from multitransport.node.asks import Answers, Asks
 from multitransport.node.attachment import Close
 from multitransport.node.dispatch import Dispatch
@@ -83,7 +83,7 @@ class ServerVerbs:
             end=self._end_here,
             show=presence.change,
         )
-        elsewhere.peers.serve(answer=self._answer_here, request_all=self._request_all_here)
+        elsewhere.peers.serve(answer=self._answer_here, request_all=self._request_all_here, look=hub.look)
 
     async def publish(self, room: str, draft: Draft, *, volatile: bool) -> Position | None:
         """Publish to one room, as ``publish_all`` does."""
@@ -110,8 +110,9 @@ class ServerVerbs:
         return retention
 
     async def _publish(self, room: str, draft: Draft, retention: Retention, *, volatile: bool) -> Position | None:
-        inbox = room.startswith((SESSION_INBOX, USER_INBOX))
-        owned = await self._open_inbox(room) if inbox else True
+        if room.startswith(SESSION_INBOX):
+            return await self._publish_to_session(room, draft, retention, volatile=volatile)
+        owned = not room.startswith(USER_INBOX) or await self._open_inbox_of_user(room)
         if volatile:
             await self._hub.flash(room, draft)
             return None
@@ -120,19 +121,25 @@ class ServerVerbs:
             await self._hub.forget(room)  # whoever comes later begins with what comes later
         return position
 
-    async def _open_inbox(self, inbox: str) -> bool:
-        """Have its owners read an inbox; False where there are none."""
-        if inbox.startswith(USER_INBOX):
-            owners = await self._elsewhere.named(inbox.removeprefix(USER_INBOX), None)
+    async def _publish_to_session(
+        self, inbox: str, draft: Draft, retention: Retention, *, volatile: bool
+    ) -> Position | None:
+        session_id = inbox.removeprefix(SESSION_INBOX)
+        node = await self._elsewhere.open_inbox(session_id, inbox)
+        if volatile:
+            await self._hub.flash(inbox, draft, node)
+            return None
+        position = await self._hub.publish(inbox, draft, retention, node)
+        if node is None:
+            await self._hub.forget(inbox)
         else:
-            owners = [inbox.removeprefix(SESSION_INBOX)]
-        found = False
-        for session_id in owners:
-            try:
-                found = await self._elsewhere.open_inbox(session_id, inbox) or found
-            except Refuse as refuse:
-                raise BrokerUnavailable(refuse.message) from None
-        return found
+            await self._elsewhere.follow(session_id, node, inbox)
+        return position
+
+    async def _open_inbox_of_user(self, inbox: str) -> bool:
+        """Have a user's sessions read their inbox; False where there are none."""
+        owners = await self._elsewhere.named(inbox.removeprefix(USER_INBOX), None)
+        return any([await self._elsewhere.open_inbox(each, inbox) is not None for each in owners])
 
     async def sessions_of(self, user_id: str) -> list[str]:
         """Return the ids of a user's sessions. Raises BrokerUnavailable."""

@@ -36,6 +36,9 @@ __all__ = ["RedisBroker"]
 
 logger = logging.getLogger("multitransport")
 
+_INBOX = "@session/"
+"""What the name of a room with one reader begins with."""
+
 _SWEEP_SLICE = 500
 _CHECK_SLICES = 20
 _TELL_REFUSED_EVERY = 1000
@@ -153,13 +156,18 @@ class RedisBroker:
         """How often a room was read in Redis."""
         return self._reading.reads
 
-    async def publish(self, room: str, draft: Draft, retention: Retention) -> Position:
+    async def publish(self, room: str, draft: Draft, retention: Retention, to: str | None = None) -> Position:
         """See Broker. What Redis does not answer is repeated, and taken once, until BrokerUnavailable."""
-        return await self._publishing.publish(room, draft, retention)
+        return await self._publishing.publish(room, draft, retention, self._channel_to(room, to))
 
-    async def flash(self, room: str, draft: Draft) -> None:
+    async def flash(self, room: str, draft: Draft, to: str | None = None) -> None:
         """See Broker."""
-        await self._publishing.flash(room, draft)
+        await self._publishing.flash(room, draft, self._channel_to(room, to))
+
+    def look(self, room: str) -> None:
+        """See Broker."""
+        if (following := self._rooms.get(room)) is not None:
+            following.catch_up()
 
     async def subscribe(self, room: str, retention: Retention, after: Position | None = None, history: int = 0) -> Log:
         """See Broker. Answered without Redis where the room is followed and its tail reaches back far enough."""
@@ -209,23 +217,34 @@ class RedisBroker:
                 raise TooManyRooms(f"this process follows {self._max_rooms} rooms already")
             await self._drop(idle)
         channel = self.keys.room_channel(room)
+        inbox = self._is_inbox(room)
         following = self._rooms[room] = Following(
             room,
             retention,
             reading=self._reading,
-            subscribed=partial(self._subscription.add, channel),
+            subscribed=self.hears if inbox else partial(self._subscription.add, channel),
             advanced=self._advanced,
             missed=self._missed,
             timing=self.timing,
         )
-        self._channels[channel] = room
+        if not inbox:
+            self._channels[channel] = room
         return following
+
+    def _is_inbox(self, room: str) -> bool:
+        """Whether a room has one reader, which hears of it on its node's own channel. A script of a cluster cannot say
+        anything there, since that is in another slot.
+        """
+        return room.startswith(_INBOX) and not self.clustered
+
+    def _channel_to(self, room: str, node: str | None) -> bytes | None:
+        return self.keys.node_channel(node.partition(".")[0]) if node and self._is_inbox(room) else None
 
     async def _drop(self, room: str) -> None:
         if (following := self._rooms.pop(room, None)) is not None:
             channel = self.keys.room_channel(room)
-            del self._channels[channel]
-            self._subscription.remove(channel)
+            if self._channels.pop(channel, None) is not None:
+                self._subscription.remove(channel)
             await following.stop()
 
     def _received(self, channel: bytes, message: Any) -> None:
@@ -266,6 +285,9 @@ class RedisBroker:
             logger.warning("room %r stays in doubt: %s", room, error)
 
     def _confirmed(self, channel: bytes) -> None:
+        if channel == self.own_channel:
+            for name in filter(self._is_inbox, self._rooms):
+                self._rooms[name].catch_up()
         if (room := self._channels.get(channel)) is not None:
             self._rooms[room].catch_up()
 

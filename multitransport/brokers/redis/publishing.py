@@ -34,6 +34,8 @@ class _Waiting(msgspec.Struct):
     draft: Draft
     retention: Retention
     body: bytes
+    channel: bytes
+    """Where it is announced."""
     taken: asyncio.Future[Position]
     entry_id: str = ""
     refusal: str = ""
@@ -78,14 +80,18 @@ class Publishing:
         self._bytes = 0
         self._flashing = 0
 
-    async def publish(self, room: str, draft: Draft, retention: Retention) -> Position:
-        """Return the position of the publication. Raises BrokerUnavailable, RoomFull, ValueError without a key."""
+    async def publish(self, room: str, draft: Draft, retention: Retention, channel: bytes | None = None) -> Position:
+        """Return the position of the publication; it is announced where its room is, or on the channel given.
+
+        Raises BrokerUnavailable, RoomFull, ValueError without a key.
+        """
         if retention.keys and draft.key is None:
             raise ValueError(f"{room!r} is a state room: a publication needs a key")
         body = encode_body(draft)
         if self._bytes + len(body) > self._timing.max_waiting_bytes:
             raise BrokerUnavailable(f"{self._bytes} bytes wait for Redis already: {self._line.fault or 'it is slow'}")
-        waiting = _Waiting(draft, retention, body, asyncio.get_running_loop().create_future())
+        channel = channel or self._keys.room_channel(room)
+        waiting = _Waiting(draft, retention, body, channel, asyncio.get_running_loop().create_future())
         self._bytes += len(body)
         try:
             self._enqueue(room, waiting)
@@ -100,7 +106,7 @@ class Publishing:
         finally:
             self._bytes -= len(body)
 
-    async def flash(self, room: str, draft: Draft) -> None:
+    async def flash(self, room: str, draft: Draft, channel: bytes | None = None) -> None:
         """Announce what no log keeps. Raises BrokerUnavailable."""
         if self._line.fault is not None and self._line.connections:
             raise BrokerUnavailable(f"Redis did not take a volatile publication: {self._line.fault}")
@@ -110,7 +116,7 @@ class Publishing:
         self._flashing += len(message)
         try:
             async with asyncio.timeout(self._timing.publish_seconds):
-                keys, channel = [self._keys.meta(room)], self._keys.room_channel(room)
+                keys, channel = [self._keys.meta(room)], channel or self._keys.room_channel(room)
                 await self._line.run_script(FLASH, keys, self._until(), self._announce, channel, message)
         except (TimeoutError, ConnectionLost, Refusal) as error:
             why = str(error) or self._line.fault
@@ -151,7 +157,7 @@ class Publishing:
         size = 0
         while queue and len(batch) < _MOST_AT_ONCE:
             size += len(queue[0].body)
-            if batch and (size > self._timing.max_held_bytes or queue[0].retention != batch[0].retention):
+            if batch and (size > self._timing.max_held_bytes or not _go_together(queue[0], batch[0])):
                 break
             waiting = queue.popleft()
             if not waiting.taken.done():
@@ -219,7 +225,7 @@ class Publishing:
         head: list[str | int | bytes] = [
             self._new_epoch(),
             self._announce,
-            self._keys.room_channel(room),
+            batch[0].channel,
             msgspec.json.encode(room),
             self._publisher,
             self._serial,
@@ -241,6 +247,10 @@ class Publishing:
             else:
                 bound = f"{waiting.retention.bytes} bytes" if outcome == "bytes" else f"{waiting.retention.keys} keys"
                 waiting.taken.set_exception(RoomFull(f"{room!r} holds {bound}, as much as it may"))
+
+
+def _go_together(one: _Waiting, other: _Waiting) -> bool:
+    return one.retention == other.retention and one.channel == other.channel
 
 
 def _answer(reply: Any, count: int) -> tuple[str, list[str]]:

@@ -129,6 +129,7 @@ class Subscription:
             self._sharded()
         elif kind == b"subscribe" and channel == self._own:
             self._proven.set()
+            self._confirmed(channel)
         elif kind == self._subscribed and (wanted := self._wanted.get(channel)) is not None:
             if not wanted.done():
                 wanted.set_result(None)

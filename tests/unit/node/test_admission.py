@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from multitransport.core.session import State
+from multitransport.brokers.memory import MemorySessionStore
+from multitransport.core.session import SessionRecord, State
 from multitransport.errors import Refuse
 from multitransport.node.session import Session
 from multitransport.protocol.codes import CloseCode
@@ -155,6 +156,13 @@ async def test_polling_on_with_the_same_credentials_is_not_checked_again() -> No
 # Refusals, before anything is made
 
 
+def records(site: Site) -> dict[str, SessionRecord]:
+    """Return the records of its store."""
+    store = site.node._store
+    assert isinstance(store, MemorySessionStore)
+    return store._records
+
+
 def refusing(site: Site, how: str) -> tuple[CloseCode, str | None]:
     """Have the site refuse every hello; return the codes."""
 
@@ -181,7 +189,7 @@ async def test_refused_means_that_nothing_was_made(how: str, transport: str) -> 
         refused = await refusal(site.attach(1, transport, rooms={"chat/1": {}}))
         assert (refused.code, refused.app_code) == codes
         node = site.node
-        assert (dict(node.sessions), node._attachments, len(node._store._records), node.hub._feeds) == ({}, {}, 0, {})
+        assert (dict(node.sessions), node._attachments, len(records(site)), node.hub._feeds) == ({}, {}, 0, {})
         assert site.ended == []
 
 
@@ -247,7 +255,7 @@ async def test_a_session_that_ends_while_it_is_resumed(by: str) -> None:
         site.node.end(site.client(first), "on purpose")
         assert (await resuming).code is CloseCode.SESSION_LOST
         await simulated_loop().settle()
-        assert (dict(site.node.sessions), len(site.node._store._records)) == ({}, 0)
+        assert (dict(site.node.sessions), len(records(site))) == ({}, 0)
         assert (await site.welcomed(await site.attach(3, **known)))["resumed"] is False
 
 

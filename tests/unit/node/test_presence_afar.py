@@ -35,7 +35,7 @@ class FarBroker(MemoryBroker):
         """What was published of whom in the presence room."""
         self._under_way: defaultdict[str, list[Draft]] = defaultdict(list)
 
-    async def publish(self, room: str, draft: Draft, retention: Retention) -> Position:
+    async def publish(self, room: str, draft: Draft, retention: Retention, to: str | None = None) -> Position:
         await asyncio.sleep(0.01)
         if self.away:
             raise BrokerUnavailable("it is away")

@@ -109,10 +109,11 @@ class Node:
 
     def _serve_visitors(self, tokens: Tokens, common: dict[str, Any]) -> None:
         """Put together what takes requests, on top of what serves sessions."""
-        visitors = {"clock": self._loop.time, "new_secret": partial(secrets.token_urlsafe, 16), "verbs": self.verbs}
-        rooms = {"checks": self.checks, "rooms": self.rooms, "hub": self.hub}
-        serving = {"dispatch": self._dispatch, "presence": self.presence, "own": self.own}
-        moving = {"sessions": self.sessions, "moves": self._moves}
+        new_secret = partial(secrets.token_urlsafe, 16)
+        visitors: dict[str, Any] = {"clock": self._loop.time, "new_secret": new_secret, "verbs": self.verbs}
+        rooms: dict[str, Any] = {"checks": self.checks, "rooms": self.rooms, "hub": self.hub}
+        serving: dict[str, Any] = {"dispatch": self._dispatch, "presence": self.presence, "own": self.own}
+        moving: dict[str, Any] = {"sessions": self.sessions, "moves": self._moves}
         self._admission = Admission(**common, **visitors, **moving, tokens=tokens, checks=self.checks, hub=self.hub)
         self._visits = Visits(settings=self.settings, **visitors, **rooms)
         self._welcome = Welcome(**common, **rooms, **serving)

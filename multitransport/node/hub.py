@@ -14,7 +14,7 @@ from multitransport.protocol.position import Position
 
 __all__ = ["Hub"]
 
-_JOIN_SECONDS = 10.0
+_JOIN_SECONDS = 1.0
 """A room that was opened is kept for so long without readers: what comes between may have to wait for the store."""
 
 

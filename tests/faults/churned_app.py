@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from multitransport import Session
-from multitransport.brokers.memory import MemoryBroker
+from multitransport.brokers.memory import MemoryBroker, MemorySessionStore
 from multitransport.core.heartbeat import Heartbeat
 from multitransport.core.inbox import Inbox
 from multitransport.core.passes import StateCursor
@@ -55,6 +55,7 @@ async def inside() -> dict[str, int]:
     alive = Counter(f"{type(each).__module__}.{type(each).__name__}" for each in gc.get_objects())
     store, broker = node._store, node.hub._broker
     assert isinstance(broker, MemoryBroker)
+    assert isinstance(store, MemorySessionStore)
     shown = [log for log in broker._logs.values() if log.room.startswith(PRESENCE) and isinstance(log, StateLog)]
     return {
         "sessions": len(node.sessions) + len(node.sessions._by_user),

@@ -23,6 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from multitransport.brokers.memory import MemorySessionStore
 from multitransport.client.events import Closed
 from tests.property.complaints import COMPLAINTS
 from tests.property.line import Line
@@ -294,7 +295,8 @@ class Delivery(RuleBasedStateMachine):
         await asyncio.gather(*self.world.asks)
         assert len(node.sessions) == 0
         assert self.world.record.present == {}
-        assert len(node._store._records) == 0
+        assert isinstance(node._store, MemorySessionStore)
+        assert node._store._records == {}
         assert node.hub._feeds == {}
         assert await node.verbs.members(TEAM) == []
         await node.stop()

@@ -16,6 +16,7 @@ from multitransport.brokers.base import NodeUnreachable
 from multitransport.brokers.redis import bus as bus_module
 from multitransport.brokers.redis.envelopes import MAGIC, Ask, Seal, Tell
 from multitransport.brokers.redis.keys import Keys
+from multitransport.testing.proxy import FaultProxy
 from multitransport.testing.server import free_port
 from multitransport.testing.waiting import eventually
 from tests.redis_buses import Member, members
@@ -193,15 +194,15 @@ async def test_whatever_comes_on_the_channel_is_refused_unless_it_is_ours(
     await one.broker.hears()
     channel = one.broker.own_channel
     seal = Seal(["k"])
-    good = seal.close(channel, Tell("good"))
+    good = seal.close(channel, Tell(1, "n", "good"))
     bad = [
         b"",
         MAGIC,
         b"bus2" + good[4:],
         good[:-1],
         good[:8] + b"x" + good[9:],
-        seal.close(other.broker.own_channel, Tell("of another node")),
-        Seal(["x"]).close(channel, Tell("of another key")),
+        seal.close(other.broker.own_channel, Tell(1, "n", "of another node")),
+        Seal(["x"]).close(channel, Tell(1, "n", "of another key")),
         seal.close(channel, Ask(1, "a node:{.with}", "braces")),
         b"\x80",
     ]
@@ -210,6 +211,17 @@ async def test_whatever_comes_on_the_channel_is_refused_unless_it_is_ours(
     await redis.call("PUBLISH", channel, good)
     await eventually(lambda: one.heard == ["good"])
     assert one.bus.refused == len(bad)
+
+
+async def test_what_is_repeated_is_handled_once(three: list[Member], redis: RedisServer) -> None:
+    one = three[0]
+    await one.broker.hears()
+    channel, seal = one.broker.own_channel, Seal(["k"])
+    for message_id in (1, 2, 1, 4, 3, 4, 2, 3):
+        await redis.call("PUBLISH", channel, seal.close(channel, Tell(message_id, "n", message_id)))
+    await redis.call("PUBLISH", channel, seal.close(channel, Tell(1, "another", "end")))
+    await eventually(lambda: "end" in one.heard)
+    assert one.heard == [1, 2, 4, 3, "end"]
 
 
 async def test_another_deployment_and_another_database_hear_nothing(redis: RedisServer) -> None:
@@ -243,6 +255,32 @@ async def test_a_node_whose_subscription_was_cut_is_not_taken_for_gone(three: li
         await asyncio.gather(one.broker.hears(), other.broker.hears())
         await redis.call("CLIENT", "KILL", "TYPE", "pubsub")
         assert await one.bus.ask(other.node, n, 5.0) == [other.node, n]
+
+
+@pytest.mark.parametrize("arrived", [False, True])
+async def test_an_ask_whose_connection_was_cut_is_said_again_and_handled_once(
+    redis: RedisServer, arrived: bool
+) -> None:
+    async with (
+        FaultProxy(redis.url) as proxy,
+        members(redis.url, ["k"]) as (other,),
+        members(f"redis://127.0.0.1:{proxy.port}", ["k"]) as (one,),
+    ):
+        await asyncio.gather(one.broker.hears(), other.broker.hears())
+        other.go_on.clear()
+        proxy.latency_seconds, sent = 0.1 if arrived else 2.0, proxy.bytes_up
+        asked = asyncio.create_task(one.bus.ask(other.node, "once", 5.0))
+        if arrived:
+            await eventually(lambda: other.heard == ["once"])  # and Redis has not said so yet
+        else:
+            await asyncio.wait([asked], timeout=0.05)
+            assert proxy.bytes_up == sent
+        proxy.cut()
+        proxy.latency_seconds = 0.0
+        await one.broker.hears()
+        other.go_on.set()
+        assert await asked == [other.node, "once"]
+        assert other.heard == ["once"]
 
 
 async def test_a_bus_without_redis_raises_and_forgets(caplog: pytest.LogCaptureFixture) -> None:

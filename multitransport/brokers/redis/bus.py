@@ -11,7 +11,7 @@ from typing import Any
 from multitransport.brokers.base import NodeUnreachable
 from multitransport.brokers.redis.broker import RedisBroker
 from multitransport.brokers.redis.connection import ConnectionLost, Refusal
-from multitransport.brokers.redis.envelopes import Answer, Ask, Foreign, Said, Seal, Tell
+from multitransport.brokers.redis.envelopes import Answer, Ask, Foreign, Heard, Said, Seal, Tell
 from multitransport.brokers.redis.publishing import is_passing
 
 __all__ = ["MAX_ASKED", "MAX_HANDLED", "MAX_MESSAGE_BYTES", "RedisBus"]
@@ -38,9 +38,9 @@ or whose channel is moved in a cluster, is back in no time."""
 class RedisBus:
     """A Bus over the channels of a RedisBroker, whose connection and subscription it shares.
 
-    A message is sent once, so it is handled at most once: one whose answer was lost with a connection ends with its
-    time. Where a handler fails, ``ask`` raises NodeUnreachable too; the log of its node says why. ``refused`` counts
-    what came and was not signed by this deployment, or not of this version.
+    A message is handled at most once. It is sent until Redis has taken it; one whose answer is lost with a connection
+    ends with its time. Where a handler fails, ``ask`` raises NodeUnreachable too; the log of its node says why.
+    ``refused`` counts what came and was not signed by this deployment, or not of this version.
     """
 
     def __init__(self, broker: RedisBroker, secret_keys: Sequence[str], max_bytes: int = MAX_MESSAGE_BYTES) -> None:
@@ -50,6 +50,7 @@ class RedisBus:
         self._max_bytes = max_bytes
         self._handle: Callable[[Any], Awaitable[Any]] | None = None
         self._ids = itertools.count(1)
+        self._already = Heard()
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._sending = 0
@@ -77,7 +78,7 @@ class RedisBus:
             return
         try:
             async with asyncio.timeout(self._broker.timing.publish_seconds):
-                await self._send(node, Tell(message))
+                await self._send(node, Tell(next(self._ids), self._broker.node, message))
         except (NodeUnreachable, TimeoutError) as error:
             logger.info("node %s was not told: %s", node, str(error) or self._broker.fault)
 
@@ -102,7 +103,7 @@ class RedisBus:
             del self._asked[ask_id]
 
     async def _send(self, node: str, said: Said) -> None:
-        """Publish it once. Raises NodeUnreachable where it is known not to have been heard, ValueError."""
+        """Publish it. Raises NodeUnreachable where it is known not to have been heard, ValueError."""
         channel = self._broker.keys.node_channel(_channel_name(node))
         sealed = self._seal.close(channel, said)
         if len(sealed) > self._max_bytes:
@@ -122,12 +123,12 @@ class RedisBus:
         raise NodeUnreachable(f"node {node} does not listen")
 
     async def _publish(self, channel: bytes, sealed: bytes, pause: float) -> bool:
-        """Tell whether somebody listens, as far as is known."""
+        """Publish it until that is answered, and tell whether somebody listens."""
         while True:
             try:
                 return await self._broker.say(channel, sealed) > 0
             except ConnectionLost:
-                return True  # it may have been sent: a second time would be handled twice
+                pass  # it may have been said; who heard it will not hear it again
             except Refusal as refusal:
                 if not is_passing(refusal):
                     raise NodeUnreachable(f"Redis refused a message to another node: {refusal}") from None
@@ -148,6 +149,8 @@ class RedisBus:
             return
         if isinstance(said, Answer):
             self._answered(said)
+        elif not self._already.is_new(said.node, said.id):
+            logger.debug("node %s repeated a message to this node", said.node)
         elif len(self._tasks) >= MAX_HANDLED:
             logger.error("a message of another node is dropped: %d are being handled", len(self._tasks))
         elif isinstance(said, Ask):

@@ -9,10 +9,13 @@ from typing import Annotated, Any
 
 import msgspec
 
-__all__ = ["MAGIC", "Answer", "Ask", "Foreign", "Said", "Seal", "Tell"]
+__all__ = ["MAGIC", "Answer", "Ask", "Foreign", "Heard", "Said", "Seal", "Tell"]
 
 MAGIC = b"bus1"
 """What every message of this version begins with; then come the signature and MessagePack."""
+
+_WINDOW = 1 << 14
+_MAX_NODES = 1000
 
 _SIGNATURE_BYTES = 16
 _PURPOSE = b"multitransport bus 1"
@@ -26,8 +29,10 @@ class Foreign(Exception):
 
 
 class Tell(msgspec.Struct, frozen=True, array_like=True, tag="tell"):
-    """What needs no answer."""
+    """What ``node`` said and needs no answer to. The ids of what a node tells and asks grow."""
 
+    id: Id
+    node: Node
     body: Any
 
 
@@ -77,6 +82,27 @@ class Seal:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Foreign(str(error)) from None
         return said
+
+
+class Heard:
+    """What was heard already, by the ids of each node: whoever repeats a signed message is not heard again."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, tuple[int, set[int]]] = {}
+
+    def is_new(self, node: str, message_id: int) -> bool:
+        """Note a message and tell whether it is the first with its id. One that comes far too late is none."""
+        newest, ids = self._of.pop(node, (0, set()))
+        is_new = message_id not in ids and message_id > newest - _WINDOW
+        if is_new:
+            newest = max(newest, message_id)
+            ids.add(message_id)
+            if len(ids) > 2 * _WINDOW:
+                ids = {each for each in ids if each > newest - _WINDOW}
+        self._of[node] = newest, ids
+        if len(self._of) > _MAX_NODES:
+            del self._of[next(iter(self._of))]  # the one that was silent for the longest time
+        return is_new
 
 
 def _sign(key: bytes, channel: bytes, body: bytes) -> bytes:

@@ -14,7 +14,7 @@ from multitransport.protocol.position import Position
 
 __all__ = ["Hub"]
 
-_JOIN_SECONDS = 1.0
+_JOIN_SECONDS = 10.0
 """A room that was opened is kept for so long without readers: what comes between may have to wait for the store."""
 
 
@@ -77,6 +77,7 @@ class Hub:
         feed = self._feeds.get(log.room)
         if feed is None or feed.log is not log:
             return False
+        feed.opened_at = -math.inf
         told_at = max(told_at, self.leave(reader, log.room))
         if max_rate is None or log.mode != "state":  # in another it would fall behind by its own rate
             feed.add(reader.add(log, offset))

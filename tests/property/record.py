@@ -89,8 +89,8 @@ class Record:
         broker = node.hub._broker
         publish = broker.publish
 
-        async def note(room: str, draft: Draft, retention: Retention) -> Position:
-            position = await publish(room, draft, retention)
+        async def note(room: str, draft: Draft, retention: Retention, to: str | None = None) -> Position:
+            position = await publish(room, draft, retention, to)
             said = self.said[room, position.epoch]
             if position.offset > len(said):  # else it was published before
                 assert position.offset == len(said) + 1

@@ -38,7 +38,7 @@ class House:
         return await self.hub.publish("r", Draft("e", b"1"), BRIEF)
 
     async def time_passes(self) -> None:
-        simulated_loop().spend(2.0)
+        simulated_loop().spend(11.0)
         await self.hub.sweep()
         self.clock.advance(11.0)
         await self.hub.sweep()

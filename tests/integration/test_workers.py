@@ -12,6 +12,8 @@ from multitransport.testing.waiting import eventually
 from tests.integration.runners import started
 from tests.redis_server import RedisServer
 
+pytestmark = pytest.mark.faults
+
 SAID = "several processes serve this application"
 
 APP = """
@@ -43,7 +45,6 @@ def locks(source: Path) -> list[Path]:
     return list(source.glob("multitransport-*.lock"))
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize("command", [HYPERCORN, UVICORN], ids=["hypercorn", "uvicorn"])
 async def test_two_workers_are_told_what_to_do(source: Path, command: tuple[str, ...]) -> None:
     async with started((*command, "2"), directory=source) as group:
@@ -66,7 +67,6 @@ async def test_one_worker_is_told_nothing(source: Path) -> None:
     assert locks(source) == []
 
 
-@pytest.mark.faults
 async def test_two_workers_with_redis_are_told_nothing(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with RedisServer() as redis:
         monkeypatch.setenv("BROKER", redis.url)

@@ -253,6 +253,29 @@ async def test_steps_wait_for_redis_and_questions_do_not() -> None:
         assert (found.inbox.claimed, found.inbox.processed) == (2, 1)
 
 
+async def test_with_killed_connections_everything_is_done_once() -> None:
+    async with RedisServer() as redis, stores(redis.url, redis.url) as (one, other):
+        records = [await make(one if n % 2 else other, f"s{n}") for n in range(20)]
+
+        async def use(n: int) -> None:
+            for seq in range(1, 31):
+                store = one if n % 2 else other
+                assert await store.claim(f"s{n}", 1, [seq], 8) == seq - 1
+                await store.commit(f"s{n}", seq, b"%d" % seq, 1000)
+                await store.settle(f"s{n}")
+                await store.acknowledge(f"s{n}", seq - 1)
+
+        uses = asyncio.gather(*(use(n) for n in range(20)))
+        while not uses.done():
+            await redis.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            await asyncio.wait([uses], timeout=0.05)
+        await uses
+        for n, record in enumerate(records):
+            assert (record.inbox.processed, list(record.inbox.outcomes)) == (30, [30])
+            assert await (other if n % 2 else one).find(f"s{n}") is not None
+        assert (one.losses, other.losses) == (0, 0)
+
+
 @pytest.mark.faults
 async def test_of_what_is_gone_no_key_stays_longer_than_its_time() -> None:
     timing = structs.replace(BRIEF, session_seconds=2.0)

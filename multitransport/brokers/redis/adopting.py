@@ -38,7 +38,7 @@ class Adopting:
                 await self._fencing.call(key, "ZREM", key, *listed)
                 if records := [record for record in found if record is not None]:
                     return records
-            await self._lease.bury(dead)
+            await self._lease.bury(dead, self._fencing.call)
         return []
 
     async def take(self, session_id: str, former: str, expires_after: int) -> SessionRecord | None:

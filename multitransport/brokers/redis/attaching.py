@@ -16,6 +16,7 @@ from multitransport.brokers.redis.scripts import Script
 from multitransport.brokers.redis.speaking import Speaking
 from multitransport.brokers.redis.timing import Timing
 from multitransport.core.session import SessionRecord
+from multitransport.errors import BrokerUnavailable
 
 __all__ = ["Attaching"]
 
@@ -56,9 +57,11 @@ class Attaching:
         fields = self._records.encode(key, record)
         for pair in changes.changed.items():
             fields += pair
-        replication, expires = await self._fencing.run(
-            node, _CREATE, [key], expires_after, self._speaking.kept_for, *fields
-        )
+        arguments = expires_after, self._speaking.kept_for
+        try:
+            replication, expires = await self._fencing.run(node, _CREATE, [key], *arguments, *fields)
+        except LeaseLost:
+            raise BrokerUnavailable("this node has just lost its lease") from None
         mirror.took(changes)
         mirror.replication = replication.decode()
         mirror.registry = self._lease.registry
@@ -81,7 +84,8 @@ class Attaching:
         try:
             if mirror is not None:
                 async with mirror.turn:
-                    return await self._attach_own(mirror, attach, secret_hash, credential)
+                    if self._speaking.own(session_id) is mirror:
+                        return await self._attach_own(mirror, attach, secret_hash, credential)
             return await self._attach_other(session_id, attach, secret_hash, credential)
         except (Gone, Moved, LeaseLost):
             raise StaleAttach from None

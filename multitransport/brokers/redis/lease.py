@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from multitransport.brokers.redis.connection import ConnectionLost, Refusal
 from multitransport.brokers.redis.keys import Keys
@@ -21,6 +22,10 @@ logger = logging.getLogger("multitransport")
 
 _RENEW = Script("lease_renew.lua", "session.lua")
 _END = Script("lease_end.lua", "session.lua")
+
+
+Call = Callable[..., Awaitable[Any]]
+"""Sends a command to the Redis that has the key, its first argument."""
 
 
 class LeaseLost(Exception):
@@ -127,17 +132,17 @@ class Lease:
         self._hurried.set()
         await asyncio.shield(self._turn)
 
-    async def living(self) -> list[str]:
+    async def living(self, call: Call) -> list[str]:
         """Return the nodes whose leases nobody has ended and that are not late by much."""
         late = self.now - milliseconds(self._timing.lease_seconds / 3)
-        found = await self._line().call(self._keys[0], "ZRANGEBYSCORE", self._keys[0], late, "+inf")
+        found = await call(self._keys[0], "ZRANGEBYSCORE", self._keys[0], late, "+inf")
         return [node.decode(errors="replace") for node in found]
 
-    async def bury(self, node: str) -> None:
+    async def bury(self, node: str, call: Call) -> None:
         """Forget a dead node that has left nothing."""
         with contextlib.suppress(ValueError):
             self.dead.remove(node)
-        await self._line().call(self._keys[1], "ZREM", self._keys[1], node)
+        await call(self._keys[1], "ZREM", self._keys[1], node)
 
     @property
     def _kept(self) -> int:

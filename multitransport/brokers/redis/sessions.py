@@ -107,7 +107,7 @@ class RedisSessionStore:
 
     async def nodes(self) -> list[str]:
         """See SessionStore. Raises BrokerUnavailable."""
-        return await self._waiting.within(self._lease.living())
+        return await self._waiting.within(self._lease.living(self._fencing.call))
 
     # Finding
 
@@ -285,7 +285,7 @@ class RedisSessionStore:
         session_id = mirror.record.session_id
         try:
             self._log(mirror, await self._speaking.write(mirror))
-            fields = await self._speaking.step(mirror, _SETTLE, *await self._lease.living())
+            fields = await self._speaking.step(mirror, _SETTLE, *await self._lease.living(self._fencing.call))
         except (Moved, LeaseLost):
             return
         if (kept := self._speaking.decoded(session_id, fields)) is not None:
@@ -342,7 +342,7 @@ class RedisSessionStore:
             mirror = self._speaking.take_up(session_id, kept)
             mirror.former = kept.former
         await self._settled(mirror)
-        if mirror.record.attach == attach:
+        if attach is not None and mirror.record.attach == attach:
             await self.detach(session_id, attach, _ABANDONED_LEASES * self._timing.lease_seconds)
 
     async def _settled(self, mirror: Mirror) -> None:

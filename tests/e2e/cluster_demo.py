@@ -67,10 +67,6 @@ class Demo:
         state: dict[str, Any] = (await self._http.get("/control/state")).json()
         return state
 
-    async def all_up(self) -> bool:
-        state = await self.state()
-        return all(each["state"] == "up" for each in (*state["nodes"], state["redis"]))
-
     def _started(self) -> bool:
         assert self._reading is not None
         assert not self._reading.done(), self.output

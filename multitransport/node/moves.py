@@ -26,6 +26,10 @@ _LOOK_AGAIN_SECONDS = 1.0
 """How long a session whose former node is busy waits for news before it asks the store: messages can be lost."""
 
 
+_FENCES = 10_000
+"""Sessions that went elsewhere of which is remembered when: their own hello here may still be on its way."""
+
+
 class Moves:
     """Keeps the sessions this node speaks for in step with the store, while their clients go from node to node.
 
@@ -53,18 +57,26 @@ class Moves:
         self._new_session = new_session
         self._own = own
         self._leaving: dict[str, Session] = {}
+        self._fences: dict[str, int] = {}
         self.changed: Callable[[Session, frozenset[str], frozenset[int]], Coroutine[Any, Any, None]] = _ignore
         peers.serve(fence=self._fence, settle=self._settle_by_id)
 
     async def arrived(self, attached: Attached, candidate: Session) -> Session:
-        """Return the session this node speaks for from now on, as the connect check made it."""
+        """Return the session this node speaks for from now on, as the connect check made it. Raises Close where that is
+        over already.
+        """
         record = attached.record
+        if self._fences.get(record.session_id, 0) > record.attach:
+            raise _superseded()  # the word of that was faster
         client = self._sessions.get(record.session_id)
         if client is None:
-            client = self._leaving.pop(record.session_id, None)  # it is back before what was begun here is over
-            if client is None:
-                fresh = not candidate.resumed
-                client = candidate if fresh else self._new_session(record, candidate.http)
+            client = self._leaving.pop(record.session_id, None)
+            if client is not None:  # it is back before what was begun here is over
+                client.state = next_state(client.state, Event.ATTACH)
+            elif candidate.resumed:
+                client = self._new_session(record, candidate.http)
+            else:
+                client = candidate
             client.record = record
             client.inherited = record.inbox.claimed
             self._sessions.add(client)
@@ -74,6 +86,8 @@ class Moves:
             busy = attached.former in (record.busy or ())
             await self._peers.tell(attached.former, "fence", record.session_id, record.attach, busy)
         await self.save(client)
+        if client.moved:
+            raise _superseded()
         return client
 
     def adopted(self, record: SessionRecord) -> Session:
@@ -111,6 +125,8 @@ class Moves:
         record: SessionRecord | None = client.record
         if client.moved:  # those that were busy before this node still come first
             record = await self._store.find(client.session_id)
+            if record is not None:
+                client.record.data, client.record.metas = record.data, record.metas
         else:
             await self.settle(client)
         return set(() if record is None else record.busy or ())
@@ -141,13 +157,16 @@ class Moves:
     def release(self, client: Session) -> None:
         """Another node speaks for a session, as the store has said."""
         if self._sessions.get(client.session_id) is client:
-            self._let_go(client, Close(CloseCode.SUPERSEDED, "a newer transport carries this session"))
+            self._let_go(client, _superseded())
 
     async def _fence(self, session_id: str, attach: int, busy: bool) -> None:
+        self._fences[session_id] = attach
+        while len(self._fences) > _FENCES:
+            del self._fences[next(iter(self._fences))]
         client = self._sessions.get(session_id)
         if client is None or client.record.attach > attach:
             return
-        self._let_go(client, Close(CloseCode.SUPERSEDED, "a newer transport carries this session"))
+        self._let_go(client, _superseded())
         if client.worker is not None or client.tasks:
             self._leaving[session_id] = client
             self._own(self._hand_over(client))
@@ -185,6 +204,10 @@ class Moves:
 
 
 _NOWHERE: dict[str, Any] = {"type": "http", "headers": [], "client": None, "path": "", "query_string": b""}
+
+
+def _superseded() -> Close:
+    return Close(CloseCode.SUPERSEDED, "a newer transport carries this session")
 
 
 async def _ignore(*_: object) -> None:

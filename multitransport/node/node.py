@@ -258,10 +258,15 @@ class Node:
                 client.state = next_state(client.state, Event.DETACH)
                 now = self._loop.time()
                 seconds = min(self.settings.resume_seconds, attachment.heartbeat.confirm_by - now)
-                self.own(self._store.detach(client.session_id, attachment.attach, seconds))
+                self.own(self._detach(client, attachment.attach, seconds))
                 client.away_since = now
                 if not client.missed:
                     self._miss(client, client.away_since)
+
+    async def _detach(self, client: Session, attach: int, seconds: float) -> None:
+        await self._store.detach(client.session_id, attach, seconds)
+        if client.record.node != self._store.node:
+            self._moves.release(client)  # another node speaks for it, and the word of that was lost
 
     async def receive(self, attachment: Attachment, frames: list[ClientFrame | Malformed], *, alive: bool) -> None:
         """Take the frames of one message; ``alive``: the client had its welcome when it wrote them. Raises Close,

@@ -40,12 +40,14 @@ class Feed:
         "_offered_bytes",
         "_throttles",
         "cursors",
+        "epoch",
         "log",
         "opened_at",
     )
 
     def __init__(self, log: Log, loop: asyncio.AbstractEventLoop) -> None:
         self.log = log
+        self.epoch = log.epoch
         self.opened_at = loop.time()
         # In the order they came, which is about how they lie in memory: a set's order would cost cache misses.
         self.cursors: dict[Cursor, None] = {}

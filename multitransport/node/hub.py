@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 
 from multitransport.brokers.base import Broker
 from multitransport.core.log import Log, Recovery, Retention
@@ -23,6 +24,8 @@ class Hub:
 
     def __init__(self, broker: Broker, loop: asyncio.AbstractEventLoop) -> None:
         self._broker = broker
+        self.begun_anew: Callable[[str], None] = lambda room: None
+        """Called with a room whose log has another epoch than before: what it kept may be gone."""
         self._loop = loop
         self._feeds: dict[str, Feed] = {}
 
@@ -116,6 +119,9 @@ class Hub:
     def _advanced(self, room: str) -> None:
         feed = self._feeds.get(room)
         if feed is not None:
+            if feed.epoch != feed.log.epoch:
+                feed.epoch = feed.log.epoch
+                self.begun_anew(room)
             feed.advanced()
 
     def _flashed(self, room: str, draft: Draft) -> None:

@@ -88,6 +88,7 @@ class Node:
         self.rooms = rooms = RoomTable(declarations.rooms)
         self.checks = checks = Checks(declarations, host, partial(secrets.token_hex, 4))
         self.presence = presence = Presence(hub, rooms, settings.max_meta_bytes, self.own)
+        hub.begun_anew = lambda room: presence.begun_anew(room, self.sessions.values())
         self._peers = peers = Peers(backend.bus)
         common: dict[str, Any] = {"settings": settings, "store": self._store}
         self._moves = moves = Moves(

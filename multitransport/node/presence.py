@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -79,6 +79,12 @@ class Presence:
                     self._full.clear()
                 self._full.add(room)
                 logger.warning("not everybody in %r is shown to the others: %s", room, error)
+
+    def begun_anew(self, room: str, sessions: Iterable[Session]) -> None:
+        """The log of a room has begun anew: where it says who is in another one, show whoever of these is in there."""
+        if room.startswith(PRESENCE):
+            for client in [each for each in sessions if room in each.record.rooms]:
+                self._own(self.enter(client, room.removeprefix(PRESENCE)))
 
     async def leave(self, client: Session, room: str) -> None:
         """Take a session out of a room that it has left, and forget what it said of itself there."""

@@ -54,6 +54,11 @@ class FarBroker(MemoryBroker):
             self._arrive(log)
         return log
 
+    def lose(self, room: str) -> None:
+        """Have nothing of a room any more."""
+        self._logs[room].restart(Position("f", 0))
+        self._advanced(room)
+
     def _arrive(self, log: Log) -> None:
         if self._under_way[log.room]:
             log.append(self._under_way[log.room].pop(0), self._clock())
@@ -75,6 +80,22 @@ async def metas(site: Site) -> list[object]:
     await asyncio.sleep(5.0)
     await simulated_loop().settle()
     return [meta.meta for member in await site.node.verbs.members("team/1") for meta in member.metas]
+
+
+@simulated
+async def test_who_is_in_a_room_whose_log_begins_anew_is_shown_again() -> None:
+    async with far_site() as (site, broker):
+        client = site.client(await come(site, "ann"))
+        await client.presence("team/1", "here")
+        await come(site, "ben")
+        gone = await come(site, "cleo")
+        assert await metas(site) == ["here", None, None]
+        site.node.end(site.client(gone), "bye")
+        assert await metas(site) == ["here", None]
+        broker.said.clear()
+        broker.lose(ROOM)
+        assert await metas(site) == ["here", None]
+        assert len(broker.said) == 2
 
 
 @simulated

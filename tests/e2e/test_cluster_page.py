@@ -181,6 +181,9 @@ async def test_a_redis_that_loses_its_data_is_told(browser: Browser, demo: Demo)
         counters = await counted(page)
         assert (counters["gaps"], counters["duplicates"], counters["restarts"]) == (0, 0, 1)
         assert await page.inner_text("#verdict-text") == "Nothing lost in silence"
+        # Who comes now is told of everybody by Redis.
+        async with visitor(browser, f"{demo.url}/cluster/", "Ben") as ben:
+            await shows(ben, f"#{await place(page)} .tabs li:not(.own) b", "Ann")
         await shown_at(page, await place(page))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -103,7 +104,7 @@ class Supervisor:
         options = {"bind": "127.0.0.1", "port": self.redis_port, "dir": self._redis_directory, "save": ""}
         options |= {"appendonly": "yes", "appendfsync": "always", "loglevel": "warning"}
         arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-        probe = partial(asked, self.redis_port, b"PING\r\n", b"+PONG")
+        probe = partial(asked, self.redis_port, b"PING\r\nQUIT\r\n", b"+PONG")
         return Process("redis", [program("redis-server"), *arguments], guard=self._guard, probe=probe, quiet=True)
 
     def _make_node(self, number: int, of: int, secret: str) -> Process:
@@ -159,11 +160,19 @@ async def asked(port: int, question: bytes, wanted: bytes) -> str | None:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
                 writer.write(question)
-                answer = await reader.read(4096)
+                answer = await reader.read()
             finally:
                 writer.close()
     except TimeoutError:
         return "it does not answer"
     except OSError as error:
         return error.strerror or "it does not listen"
-    return None if answer.startswith(wanted) else answer.decode(errors="replace").rpartition("\n")[2] or "it hung up"
+    return None if answer.startswith(wanted) else reason(answer)
+
+
+def reason(answer: bytes) -> str:
+    """Return what a node that is not ready says why."""
+    try:
+        return str(json.loads(answer.rpartition(b"\n")[2])["reason"])
+    except (ValueError, LookupError, TypeError):
+        return "it does not answer as it should"

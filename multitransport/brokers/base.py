@@ -260,8 +260,10 @@ class SessionStore(Protocol):
 class Bus(Protocol):
     """Messages between nodes: data of JSON, and bytes. A single process needs none."""
 
-    async def start(self, handle: Callable[[Any], Awaitable[Any]]) -> None:
-        """Begin to answer what other nodes ask or tell: what ``handle`` returns is the answer."""
+    async def start(self, handle: Callable[[Any], Awaitable[Any]], missed: Callable[[], None]) -> None:
+        """Begin to answer what other nodes ask or tell: what ``handle`` returns is the answer. ``missed`` is called
+        where messages may have been lost on the way here.
+        """
         ...
 
     async def stop(self) -> None:

@@ -182,10 +182,13 @@ class Admission:
         try:
             attached = await self._store.attach(session_id, attach, secret_hash, candidate.record.credential)
         except StaleAttach:
+            if (word := await self._store.last_word(session_id)) is not None:
+                raise Close(*word) from None
             raise Close(CloseCode.STALE_ATTACH, f"attach {attach} is not above the highest known") from None
+        # From here on nothing waits until it is attached: hellos must not overtake one another.
         if self._sessions.is_ending(session_id):
             raise Close(CloseCode.SESSION_LOST, "the session has just ended")
-        return await self._moves.arrived(attached, candidate)
+        return self._moves.arrived(attached, candidate, attach)
 
     def _attach(self, client: Session, hello: HelloOptions, transport: str) -> Attachment:
         """Put a new transport in the place of the one there may be."""

@@ -117,6 +117,8 @@ class Dispatch:
     async def _again(self, client: Session, repeat: Repeat) -> None:
         """Carry out what a node had claimed that is gone, where that can do no harm; else say that nobody knows."""
         frame, seq = repeat.frame, repeat.seq
+        if client.tasks:
+            await asyncio.wait(client.tasks)  # it may run here: the session has been elsewhere meanwhile
         if not client.record.inbox.is_done(seq):
             if isinstance(frame, Join | Leave | ShowPresence | Malformed) or (
                 isinstance(frame, Send) and self._checks.is_repeatable(frame.event)

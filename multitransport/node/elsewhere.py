@@ -66,7 +66,9 @@ class Elsewhere:
         for _ in range(_ATTEMPTS):
             if (client := self._sessions.get(session_id)) is not None:
                 await self._verbs[verb](client, *arguments)
-                return self._store.node
+                if self._moves.is_mine(client):
+                    return self._store.node
+                continue
             node = await self._store.owner(session_id) if self.peers else None
             if node is None or self._sessions.is_ending(session_id):
                 return None
@@ -75,7 +77,7 @@ class Elsewhere:
             except NodeUnreachable:
                 record = await self._store.take(session_id, node, self._settings.resume_seconds)
                 if record is not None:
-                    self._moves.adopted(record)
+                    await self._moves.taken(record, node)
                 continue
             if told is None:
                 return node
@@ -148,7 +150,7 @@ class Elsewhere:
             await self._verbs[verb](client, *arguments)
         except Refuse as refuse:
             return [refuse.code, refuse.message]
-        return None
+        return None if self._moves.is_mine(client) else _MOVED
 
 
 def packed_answers(told: Answers) -> list[Any]:

@@ -123,8 +123,7 @@ class Intake:
         try:
             return await self._store.claim(client.session_id, attach, seqs, self._settings.window)
         except StaleAttach:
-            if client.attachment is not None and client.attachment.attach == attach:
-                self._moves.release(client)  # another node speaks for it; the word of that has been lost, or is to come
+            self._moves.is_mine(client)  # else the word of that has been lost, or is to come
             raise Close(CloseCode.STALE_ATTACH, "a newer transport carries this session") from None
         except BrokenSequence as error:
             raise Close(CloseCode.BAD_PROTOCOL, str(error)) from None
@@ -148,6 +147,10 @@ class Intake:
         they came, for the node that speaks for the session. Raises Close.
         """
         client = await self._admission.find(hello, request)
+        if client is not None and hello.attach > client.record.attach and self._sessions.get(client.session_id):
+            # It has just gone to another node, of which this one is to hear yet.
+            if not await self._moves.is_still_mine(client):
+                client = await self._admission.find(hello, request)
         if client is None:
             raise Close(CloseCode.SESSION_LOST, "there is no such session here")
         if hello.attach != client.record.attach:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from multitransport.brokers.base import Attached, SessionStore
 from multitransport.core.session import Event, SessionRecord, State, next_state
+from multitransport.errors import BrokerUnavailable
 from multitransport.node.attachment import Close
 from multitransport.node.hub import Hub
 from multitransport.node.peers import Peers
@@ -25,6 +27,9 @@ logger = logging.getLogger("multitransport")
 _LOOK_AGAIN_SECONDS = 1.0
 """How long a session whose former node is busy waits for news before it asks the store: messages can be lost."""
 
+
+_AT_ONCE = 100
+"""Sessions whose nodes are asked for at the same time."""
 
 _FENCES = 10_000
 """Sessions that went elsewhere of which is remembered when: their own hello here may still be on its way."""
@@ -61,37 +66,32 @@ class Moves:
         self.changed: Callable[[Session, frozenset[str], frozenset[int]], Coroutine[Any, Any, None]] = _ignore
         peers.serve(fence=self._fence, settle=self._settle_by_id)
 
-    async def arrived(self, attached: Attached, candidate: Session) -> Session:
-        """Return the session this node speaks for from now on, as the connect check made it. Raises Close where that is
-        over already.
+    def arrived(self, attached: Attached, candidate: Session, attach: int) -> Session:
+        """Return the session this node speaks for from now on, as the connect check made it. Raises Close where a later
+        hello has come meanwhile, here or elsewhere.
         """
-        record = attached.record
-        if self._fences.get(record.session_id, 0) > record.attach:
-            raise _superseded()  # the word of that was faster
-        client = self._sessions.get(record.session_id)
+        record, session_id = attached.record, attached.record.session_id
+        if attached.former is not None:
+            self._own(self._tell_fence(attached.former, record, record.attach))
+        if record.attach > attach or self._fences.get(session_id, 0) > attach:
+            raise Close(CloseCode.STALE_ATTACH, "a newer transport carries this session")
+        client = self._sessions.get(session_id)
         if client is None:
-            client = self._leaving.pop(record.session_id, None)
+            client = self._leaving.pop(session_id, None)
             if client is not None:  # it is back before what was begun here is over
                 client.state = next_state(client.state, Event.ATTACH)
-            elif candidate.resumed:
-                client = self._new_session(record, candidate.http)
             else:
-                client = candidate
-            client.record = record
+                client = self._new_session(record, candidate.http) if candidate.resumed else candidate
             client.inherited = record.inbox.claimed
             self._sessions.add(client)
+        client.record = record
         if client is not candidate:
             client.resume_as(candidate)
-        if attached.former is not None:
-            busy = attached.former in (record.busy or ())
-            await self._peers.tell(attached.former, "fence", record.session_id, record.attach, busy)
-        await self.save(client)
-        if client.moved:
-            raise _superseded()
+        self._own(self.save(client))
         return client
 
     def adopted(self, record: SessionRecord) -> Session:
-        """Return the session of a record that a dead node has left; nothing carries it."""
+        """Return the session of a record that another node has left; nothing carries it."""
         client = self._new_session(record, Request(_NOWHERE))
         client.settled = client.resumed = True
         client.state = State.DETACHED
@@ -100,12 +100,39 @@ class Moves:
         self._sessions.add(client)
         return client
 
+    async def taken(self, record: SessionRecord, former: str) -> None:
+        """Speak for a session that was taken from a node which does not answer, but may live."""
+        self.adopted(record)
+        await self._tell_fence(former, record, record.attach + 1)
+
     async def save(self, client: Session) -> None:
         """Keep what the application has changed of a session."""
         try:
             await self._store.save(client.session_id)
         except TypeError:
             logger.exception("what is in the data of %s cannot be kept for other nodes", client.session_id)
+
+    def is_mine(self, client: Session) -> bool:
+        """Tell whether this node speaks for a session as far as the store has said; let go of one that it does not."""
+        if client.state is State.ENDED or (client.record.node == self._store.node and not client.moved):
+            return True
+        if self._sessions.get(client.session_id) is client:
+            self._let_go(client)
+        return False
+
+    async def is_still_mine(self, client: Session) -> bool:
+        """Ask the store whether this node speaks for a session, and let go of one that it does not."""
+        with suppress(BrokerUnavailable):
+            await self._store.owner(client.session_id)
+        return self.is_mine(client)
+
+    async def missed(self) -> None:
+        """Messages may have been lost: let go of what other nodes speak for."""
+        clients = list(self._sessions.values())
+        for start in range(0, len(clients), _AT_ONCE):
+            await asyncio.gather(*map(self.is_still_mine, clients[start : start + _AT_ONCE]))
+
+    # While others are busy
 
     async def settled(self, client: Session) -> None:
         """Wait until no other node is busy any more with what came before."""
@@ -117,8 +144,12 @@ class Moves:
                 async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
                     await client.settling.wait()
             except TimeoutError:
-                pass
-            waited_for &= await self._still_busy(client)
+                for node in waited_for:  # it may not have heard
+                    await self._tell_fence(node, client.record, client.record.attach)
+            try:
+                waited_for &= await self._still_busy(client)
+            except BrokerUnavailable:
+                logger.debug("%s waits on for %s", client.session_id, waited_for)
         client.settling = client.record.busy = None
 
     async def _still_busy(self, client: Session) -> set[str]:
@@ -144,6 +175,8 @@ class Moves:
         if client.moved and (node := await self._store.owner(client.session_id)) is not None:
             await self._peers.tell(node, "settle", client.session_id)
 
+    # Leaving
+
     def forsake_all(self) -> None:
         """Let go of every session at once, with all that is under way: others speak for them."""
         for client in [*self._sessions.values(), *self._leaving.values()]:
@@ -151,29 +184,31 @@ class Moves:
             for task in client.under_way:
                 task.cancel()
             if not client.moved:
-                self._let_go(client, Close(CloseCode.GOING_AWAY, "this server lost its part", retry_after_seconds=0.1))
+                self._leave(client, Close(CloseCode.GOING_AWAY, "this server lost its part", retry_after_seconds=0.1))
         self._leaving.clear()
 
-    def release(self, client: Session) -> None:
-        """Another node speaks for a session, as the store has said."""
-        if self._sessions.get(client.session_id) is client:
-            self._let_go(client, _superseded())
+    async def _tell_fence(self, node: str, record: SessionRecord, attach: int) -> None:
+        await self._peers.tell(node, "fence", record.session_id, attach)
 
-    async def _fence(self, session_id: str, attach: int, busy: bool) -> None:
+    async def _fence(self, session_id: str, attach: int) -> None:
+        """Another node speaks for a session since this attach."""
         self._fences[session_id] = attach
         while len(self._fences) > _FENCES:
             del self._fences[next(iter(self._fences))]
         client = self._sessions.get(session_id)
-        if client is None or client.record.attach > attach:
-            return
-        self._let_go(client, _superseded())
-        if client.worker is not None or client.tasks:
-            self._leaving[session_id] = client
-            self._own(self._hand_over(client))
-        elif busy:
-            self._own(self._finish(client))
+        if client is None:
+            if session_id not in self._leaving:
+                self._own(self._finish(session_id))
+        elif client.record.attach < attach or client.record.node != self._store.node:
+            self._let_go(client)
 
-    def _let_go(self, client: Session, close: Close) -> None:
+    def _let_go(self, client: Session) -> None:
+        """Take no more for a session, and see what was begun here to its end."""
+        self._leave(client, Close(CloseCode.SUPERSEDED, "a newer transport carries this session"))
+        self._leaving[client.session_id] = client
+        self._own(self._hand_over(client))
+
+    def _leave(self, client: Session, close: Close) -> None:
         client.state = next_state(client.state, Event.MOVE)
         client.record.node = ""  # what is known of it here is not to be gone by any more
         self._sessions.remove(client)
@@ -184,19 +219,18 @@ class Moves:
             attachment.close(close)
 
     async def _hand_over(self, client: Session) -> None:
-        """See what was begun here to its end."""
         while under_way := client.under_way:
             await asyncio.wait(under_way)
             if self._leaving.get(client.session_id) is not client:
                 return
         if self._leaving.get(client.session_id) is client:
             del self._leaving[client.session_id]
-            await self._finish(client)
+            await self._finish(client.session_id)
 
-    async def _finish(self, client: Session) -> None:
-        node = await self._store.finish(client.session_id)
-        if node is not None:
-            await self._peers.tell(node, "settle", client.session_id)
+    async def _finish(self, session_id: str) -> None:
+        node = await self._store.finish(session_id)
+        if node is not None and node != self._store.node:
+            await self._peers.tell(node, "settle", session_id)
 
     async def _settle_by_id(self, session_id: str) -> None:
         if (client := self._sessions.get(session_id)) is not None:
@@ -204,10 +238,6 @@ class Moves:
 
 
 _NOWHERE: dict[str, Any] = {"type": "http", "headers": [], "client": None, "path": "", "query_string": b""}
-
-
-def _superseded() -> Close:
-    return Close(CloseCode.SUPERSEDED, "a newer transport carries this session")
 
 
 async def _ignore(*_: object) -> None:

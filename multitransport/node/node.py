@@ -29,13 +29,13 @@ from multitransport.node.moves import Moves
 from multitransport.node.peers import Peers
 from multitransport.node.presence import Presence
 from multitransport.node.request import Request
-from multitransport.node.rooms import SESSION_INBOX, USER_INBOX, RoomTable
+from multitransport.node.rooms import PRESENCE, SESSION_INBOX, USER_INBOX, RoomTable
 from multitransport.node.session import Session
 from multitransport.node.sessions import Sessions
 from multitransport.node.settings import Settings
 from multitransport.node.timers import Timers
 from multitransport.node.tokens import Tokens
-from multitransport.node.verbs import ServerVerbs
+from multitransport.node.verbs import APPLICATION_CODES, ServerVerbs
 from multitransport.node.visits import Visit, Visits
 from multitransport.node.welcome import Welcome
 from multitransport.protocol.codec import Malformed
@@ -119,6 +119,7 @@ class Node:
         self._visits = Visits(settings=self.settings, **visitors, **rooms)
         self._welcome = Welcome(**common, **rooms, **serving)
         self._moves.changed = self._welcome.tell_changes
+        self.hub.renewed = self._renewed
         self.intake = Intake(
             **common, **serving, **moving, admission=self._admission, verbs=self.verbs, peers=self._peers
         )
@@ -134,7 +135,7 @@ class Node:
     async def start(self) -> None:
         """Begin to serve."""
         await self.hub.start()
-        await self._peers.start()
+        await self._peers.start(self._missed)
         await self._store.start(self._lost)
         self._looking = self.own(self._look_after())
 
@@ -191,6 +192,16 @@ class Node:
         await self._store.stop()
         await self._peers.stop()
         await self.hub.stop()
+
+    def _renewed(self, room: str) -> None:
+        """A room lost what it had: where that is who is there, they are shown again."""
+        if room.startswith(PRESENCE):
+            for client in self.sessions.values():
+                if room in client.record.rooms:
+                    self.own(self.presence.enter(client, room.removeprefix(PRESENCE)))
+
+    def _missed(self) -> None:
+        self.own(self._moves.missed())
 
     def _lost(self) -> None:
         """Other nodes have taken this one for dead, and speak for its sessions."""
@@ -266,8 +277,7 @@ class Node:
 
     async def _detach(self, client: Session, attach: int, seconds: float) -> None:
         await self._store.detach(client.session_id, attach, seconds)
-        if client.record.node != self._store.node:
-            self._moves.release(client)  # another node speaks for it, and the word of that was lost
+        self._moves.is_mine(client)  # else the word of that has been lost, or is to come
 
     async def receive(self, attachment: Attachment, frames: list[ClientFrame | Malformed], *, alive: bool) -> None:
         """Take the frames of one message; ``alive``: the client had its welcome when it wrote them. Raises Close,
@@ -293,7 +303,7 @@ class Node:
         for task in under_way:
             task.cancel()
         self.verbs.asks.gone(client)
-        self.own(self._farewell(client, reason, word, under_way))
+        self.own(self._farewell(client, reason, close, under_way))
 
     def own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something that ends with this node at the latest."""
@@ -303,11 +313,14 @@ class Node:
         return task
 
     async def _farewell(
-        self, client: Session, reason: str, word: LastWord | None, under_way: set[asyncio.Task[None]]
+        self, client: Session, reason: str, close: Close | None, under_way: set[asyncio.Task[None]]
     ) -> None:
+        word = self.sessions.word_of(client.session_id)
         mine = await self._store.end(client.session_id, word, self.settings.resume_seconds)
         self.sessions.ended(client)
         if not mine:
+            if close is not None and close.code in APPLICATION_CODES:
+                await self.verbs.disconnect(None, client.session_id, close.code, close.reason)
             return  # its end is another node's
         await self.presence.refresh(client)
         if under_way:
@@ -327,8 +340,7 @@ class Node:
             looks += 1
             try:
                 for session_id in await self._store.expired():
-                    if (client := self.sessions.get(session_id)) is not None:
-                        self.end(client, "expired")
+                    await self._expire(session_id)
                 await self._adopt()
                 if looks % _SWEEP_EVERY == 0:
                     await self.hub.sweep()
@@ -339,6 +351,14 @@ class Node:
         """Look again when a session has been without a transport for as long as others are to overlook."""
         client.missed = True
         self._timers.call_at(away_since + self.settings.presence_seconds, partial(self._absent, client))
+
+    async def _expire(self, session_id: str) -> None:
+        client = self.sessions.get(session_id)
+        if client is None and not self.sessions.is_ending(session_id):
+            record = await self._store.find(session_id)  # of a hello that was cut off
+            client = None if record is None or record.node != self._store.node else self._moves.adopted(record)
+        if client is not None:
+            self.end(client, "expired")
 
     async def _adopt(self) -> None:
         """Speak for sessions whose nodes are gone, and see that nobody stays in a room who is."""

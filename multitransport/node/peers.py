@@ -30,10 +30,10 @@ class Peers:
         """Answer messages of these kinds with what the function of that name returns."""
         self._served.update(functions)
 
-    async def start(self) -> None:
-        """Begin to answer."""
+    async def start(self, missed: Callable[[], None]) -> None:
+        """Begin to answer; ``missed`` is called where messages may have been lost on the way here."""
         if self._bus is not None:
-            await self._bus.start(self._answer)
+            await self._bus.start(self._answer, missed)
 
     async def stop(self) -> None:
         """Answer no more."""

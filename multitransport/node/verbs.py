@@ -27,9 +27,9 @@ from multitransport.protocol.codes import CloseCode
 from multitransport.protocol.frames import MAX_EVENT_CHARACTERS, encode
 from multitransport.protocol.position import Position
 
-__all__ = ["Published", "RoomPage", "ServerVerbs"]
+__all__ = ["APPLICATION_CODES", "Published", "RoomPage", "ServerVerbs"]
 
-_APPLICATION_CODES = range(4000, 5000)
+APPLICATION_CODES = (*range(4000, 5000), CloseCode.ENDED)
 
 MAX_REASON_BYTES = 123
 """What a WebSocket's close frame holds."""
@@ -170,7 +170,7 @@ class ServerVerbs:
 
         Raises BrokerUnavailable.
         """
-        if code not in _APPLICATION_CODES and code != CloseCode.ENDED:
+        if code not in APPLICATION_CODES:
             raise ValueError(f"{code!r} is not a close code of an application: use 4000 to 4999")
         if len(reason.encode()) > MAX_REASON_BYTES:
             raise ValueError(f"a reason is at most {MAX_REASON_BYTES} bytes, not {reprlib.repr(reason)}")

@@ -145,6 +145,7 @@ class Welcome:
             options = JoinOptions(record.rooms[room])
             known = room in heard
             await self.rejoin(client, attachment, room, options, told_at=-math.inf, known=known, quiet=known)
+        await self._presence.refresh(client)
 
     async def rejoin(
         self,

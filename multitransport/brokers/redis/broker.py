@@ -76,6 +76,7 @@ class RedisBroker:
         self.node = secrets.token_urlsafe(9)
         self.own_channel = self.keys.node_channel(self.node)
         self.told: Callable[[bytes], None] = _ignore
+        self.heard_anew: Callable[[], None] = _ignore
         self.until: Callable[[], int] = int
         self._advanced: Callable[[str], None] = _ignore
         self._flashed: Callable[[str, Draft], None] = _ignore
@@ -223,6 +224,7 @@ class RedisBroker:
             retention,
             reading=self._reading,
             subscribed=self.hears if inbox else partial(self._subscription.add, channel),
+            always_told=not inbox,
             advanced=self._advanced,
             missed=self._missed,
             timing=self.timing,
@@ -286,6 +288,7 @@ class RedisBroker:
 
     def _confirmed(self, channel: bytes) -> None:
         if channel == self.own_channel:
+            self.heard_anew()
             for name in filter(self._is_inbox, self._rooms):
                 self._rooms[name].catch_up()
         if (room := self._channels.get(channel)) is not None:

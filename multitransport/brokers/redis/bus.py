@@ -56,10 +56,11 @@ class RedisBus:
         self._sending = 0
         self.refused = 0
 
-    async def start(self, handle: Callable[[Any], Awaitable[Any]]) -> None:
+    async def start(self, handle: Callable[[Any], Awaitable[Any]], missed: Callable[[], None] = lambda: None) -> None:
         """See Bus."""
         self._handle = handle
         self._broker.told = self._heard
+        self._broker.heard_anew = missed
 
     async def stop(self) -> None:
         """See Bus."""

@@ -34,6 +34,7 @@ class Following:
         *,
         reading: Reading,
         subscribed: Callable[[], Coroutine[Any, Any, None]],
+        always_told: bool,
         advanced: Callable[[str], None],
         missed: Callable[[str], None],
         timing: Timing,
@@ -43,6 +44,8 @@ class Following:
         self._retention = retention
         self._reading = reading
         self._subscribed = subscribed
+        self._always_told = always_told
+        """Whether this node is told of all that is published; of an inbox only while it speaks for the session."""
         self._advanced = advanced
         self._missed = missed
         self._timing = timing
@@ -71,7 +74,7 @@ class Following:
         while True:
             if not self.opened:
                 await self._fly(self._open, after, history)
-            elif after is not None and not newer_asked and self._is_ahead(after):
+            elif not newer_asked and (not self._always_told or (after is not None and self._is_ahead(after))):
                 newer_asked = await self._fly(self._read_newer)
             elif not self._tail.complete and self._reaches_too_little(after, history):
                 await self._fly(self._read_all)

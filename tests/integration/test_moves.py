@@ -1,0 +1,317 @@
+"""Sessions that go from node to node by hand: each poll and each message at the node the test chooses."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import httpx
+import pytest
+from quart import Quart
+
+from multitransport import MultiTransport, Session
+from multitransport.core.session import SessionRecord, State
+from multitransport.node.node import Node
+from multitransport.testing.asgi_http import AsgiTransport
+from multitransport.testing.waiting import eventually
+from tests.redis_server import RedisServer
+
+Frame = list[Any]
+
+
+class Place:
+    """One node of several, in this process."""
+
+    def __init__(self, number: int, broker: str) -> None:
+        self.number = number
+        self.app = app = Quart(__name__)
+        app.secret_key = "a secret of the tests"
+        asgi: Any = app  # Quart's types of ASGI are TypedDicts
+        self.rt = rt = MultiTransport(app, broker=broker, lease_seconds=1.0, resume_seconds=5.0, presence_seconds=1.0)
+        self.ran: list[Any] = []
+        self.ended: list[str] = []
+        self.gate = asyncio.Event()
+        self.http = httpx.AsyncClient(transport=AsgiTransport(asgi), base_url="http://here/realtime")
+
+        @rt.on_connect
+        async def connect(client: Session, auth: Any) -> None:
+            client.user_id = "ann"
+            client.data.setdefault("came", number)
+
+        @rt.on_disconnect
+        async def disconnect(client: Session, reason: str) -> None:
+            self.ended.append(reason)
+
+        @rt.room("hall", history=10, presence=True)
+        async def join_hall(client: Session) -> None: ...
+
+        @rt.room("slow")
+        async def join_slow(client: Session) -> None:
+            await self.gate.wait()
+
+        @rt.on("note")
+        async def note(client: Session, data: Any) -> int:
+            self.ran.append(data)
+            client.data["noted"] = data
+            return number
+
+        @rt.on("slow")
+        async def slow(client: Session, data: Any) -> int:
+            self.ran.append(["begin", data])
+            await self.gate.wait()
+            self.ran.append(["end", data])
+            client.data["slow"] = data
+            return number
+
+        @rt.on("data")
+        async def data(client: Session, data: Any) -> dict[str, Any]:
+            return client.data
+
+        @rt.on("ask")
+        async def ask(client: Session, data: Any) -> Any:
+            return await client.request("question", data, timeout=5.0)
+
+    @property
+    def node(self) -> Node:
+        return self.app.extensions["multitransport"].running.node  # type: ignore[no-any-return]
+
+
+class Visitor:
+    """A client whose every request goes where it is sent."""
+
+    def __init__(self) -> None:
+        self.new = secrets.token_urlsafe(16)
+        self.token: str | None = None
+        self.session = ""
+        self.attach = 0
+        self.acked = 0
+        self.seqs = itertools.count(1)
+        self.positions: dict[str, Any] = {}
+        self.heard: list[Frame] = []
+        self.unseen: list[Frame] = []
+
+    async def poll(self, place: Place, *frames: Frame, wait: float = 0.0) -> list[Frame]:
+        """Poll, with these frames, and return what there is."""
+        self.attach += 1
+        return await self._post(place, "poll", frames, wait=wait, rooms=self.positions)
+
+    async def send(self, place: Place, *frames: Frame) -> list[Frame]:
+        return await self._post(place, "send", frames)
+
+    @property
+    def inbox(self) -> str:
+        return f"@session/{self.session}"
+
+    def frame(self, kind: str, *rest: Any) -> Frame:
+        return [kind, next(self.seqs), *rest]
+
+    async def _post(self, place: Place, path: str, frames: tuple[Frame, ...], **options: Any) -> list[Frame]:
+        hello = {"v": 1, "new": self.new, "attach": self.attach, "acked": self.acked, "auth": None, **options}
+        if self.token is not None:
+            hello["token"] = self.token
+        body = "\n".join(map(json.dumps, [["hello", hello], *frames]))
+        answer = await place.http.post(path, content=body, headers={"Content-Type": "application/x-ndjson"}, timeout=10)
+        found = [json.loads(line) for line in answer.text.split("\n") if line]
+        for frame in found:
+            self._hear(frame)
+        self.heard += found
+        self.unseen += found
+        return found
+
+    def _hear(self, frame: Frame) -> None:
+        match frame:
+            case ["ack", int(through)]:
+                self.acked = max(self.acked, through)
+            case ["welcome", options]:
+                self.token, self.session = options["token"], options["session"]
+            case ["joined", _, room, position, _]:
+                self.positions[room] = {"position": position}
+            case ["left", _, room, *_]:
+                self.positions.pop(room, None)
+            case ["pub", room, int(offset), *_] if room in self.positions:
+                self.positions[room] = {"position": [self.positions[room]["position"][0], offset]}
+            case ["at" | "gap", room, position, *_]:
+                self.positions[room] = {"position": position}
+
+    async def until(self, place: Place, *wanted: Any) -> Frame:
+        """Poll on until a frame begins like this that was not waited for yet, and return it."""
+        async with asyncio.timeout(10):
+            while True:
+                for frame in self.unseen:
+                    if frame[: len(wanted)] == list(wanted):
+                        self.unseen.remove(frame)
+                        return frame
+                await self.poll(place, wait=0.2)
+
+
+@pytest.fixture
+async def places() -> AsyncIterator[list[Place]]:
+    async with AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(RedisServer())
+        places = [Place(number, redis.url) for number in range(3)]
+        for place in places:
+            lifespan: Any = place.app.test_app()
+            await stack.enter_async_context(lifespan)
+            stack.push_async_callback(place.http.aclose)
+        yield places
+
+
+async def settled(places: list[Place], visitor: Visitor) -> SessionRecord:
+    """Return the record when no node is busy with it any more."""
+    async with asyncio.timeout(5):
+        while True:
+            [owner] = [place for place in places if visitor.session in place.node.sessions]
+            await owner.node._store.settle(visitor.session)
+            record = owner.node.sessions[visitor.session].record
+            if not record.busy:
+                return record
+            await asyncio.sleep(0.05)
+
+
+async def test_each_poll_and_each_message_may_come_to_another_node(places: list[Place]) -> None:
+    visitor = Visitor()
+    await visitor.poll(places[0], visitor.frame("join", "hall"))
+    await visitor.until(places[1], "joined", 1, "hall")
+    for n in range(6):
+        sent = await visitor.send(places[n % 3], visitor.frame("send", "note", n))
+        assert sent[-1][0] == "ack"
+        reply = await visitor.until(places[(n + 1) % 3], "reply", n + 2)
+        assert reply[2] in (0, 1, 2)
+        await places[n % 3].rt.publish("hall", "said", n)
+        await visitor.until(places[(n + 2) % 3], "pub", "hall")
+    told = [frame[4] for frame in visitor.heard if frame[:2] == ["pub", "hall"]]
+    assert told == list(range(6))
+    assert sorted(each for place in places for each in place.ran) == list(range(6))
+    assert sum(len(place.node.sessions) for place in places) == 1
+    assert not any("gap" in frame[0] for frame in visitor.heard)
+
+
+async def test_what_runs_when_a_session_goes_is_told_where_it_is_and_comes_before_what_follows(
+    places: list[Place],
+) -> None:
+    visitor = Visitor()
+    await visitor.poll(places[0], visitor.frame("send", "slow", 1))
+    await eventually(lambda: places[0].ran == [["begin", 1]])
+    await visitor.poll(places[1], visitor.frame("send", "note", 2))
+    await visitor.send(places[2], visitor.frame("send", "data", None))
+    await asyncio.sleep(0.1)  # nothing can be waited for: nothing must happen
+    assert places[1].ran == []
+    places[0].gate.set()
+    assert await visitor.until(places[2], "reply", 1) == ["reply", 1, 0]
+    assert await visitor.until(places[0], "reply", 2) == ["reply", 2, 1]
+    data = await visitor.until(places[2], "reply", 3)
+    assert data[2] == {"came": 0, "slow": 1, "noted": 2}
+    session = await settled(places, visitor)
+    assert session.inbox.processed == 3
+
+
+async def test_a_room_whose_check_runs_when_its_session_goes_is_joined_where_it_is(places: list[Place]) -> None:
+    visitor = Visitor()
+    await visitor.poll(places[0], visitor.frame("join", "slow"))
+    await visitor.poll(places[1])
+    places[0].gate.set()
+    await visitor.until(places[1], "joined", 1, "slow")
+    await places[2].rt.publish("slow", "said", "there")
+    assert (await visitor.until(places[1], "pub", "slow"))[4] == "there"
+    assert [frame[0] for frame in visitor.heard if frame[0] == "joined" and frame[2] == "slow"] == ["joined"]
+
+
+async def test_a_session_that_comes_back_while_its_handler_runs(places: list[Place]) -> None:
+    visitor = Visitor()
+    await visitor.poll(places[0], visitor.frame("send", "slow", 1))
+    await eventually(lambda: places[0].ran == [["begin", 1]])
+    for place in (places[1], places[0], places[1], places[0]):
+        await visitor.poll(place)
+    await visitor.poll(places[0], visitor.frame("send", "note", 2))
+    places[0].gate.set()
+    assert await visitor.until(places[0], "reply", 2) == ["reply", 2, 0]
+    assert places[0].ran == [["begin", 1], ["end", 1], 2]
+    assert len([frame for frame in visitor.heard if frame[:2] == ["reply", 1]]) >= 1
+
+
+async def test_a_question_is_answered_from_another_node(places: list[Place]) -> None:
+    visitor = Visitor()
+    await visitor.poll(places[0], visitor.frame("send", "ask", "who?"))
+    ask = (await visitor.until(places[1], "pub", visitor.inbox))[5]["ask"]
+    await visitor.send(places[2], visitor.frame("answer", ask, "me"))
+    assert await visitor.until(places[1], "reply", 1) == ["reply", 1, "me"]
+    await visitor.send(places[2], visitor.frame("answer", ask, "me again"))
+    assert (await visitor.until(places[0], "error", 3))[2] == "unknown_ask"
+
+
+async def test_what_the_server_does_reaches_a_session_from_any_node(places: list[Place]) -> None:
+    visitor = Visitor()
+    await visitor.poll(places[0])
+    await places[1].rt.join("hall", user="ann")
+    await visitor.until(places[0], "joined", None, "hall")
+    await places[2].rt.publish(places[2].rt.session(visitor.session), "hello", 1)
+    await visitor.until(places[1], "pub", visitor.inbox)
+    await places[0].rt.publish(places[0].rt.user("ann"), "hello", 2)
+    await visitor.until(places[2], "pub", "@user/ann")
+    for place in places:
+        assert [member.user for member in await place.rt.members("hall")] == ["ann"]
+    asking = asyncio.create_task(places[1].rt.request_all("hall", "question", "all?", timeout=5.0))
+    ask = (await visitor.until(places[2], "pub", visitor.inbox))[5]["ask"]
+    await visitor.send(places[0], visitor.frame("answer", ask, 42))
+    assert (await asking).answers == {visitor.session: 42}
+    await places[1].rt.leave("hall", session=visitor.session)
+    await visitor.until(places[0], "left", None, "hall")
+    await places[2].rt.disconnect(user="ann", code=4500, reason="enough")
+    for place in (places[1], places[2]):
+        assert (await visitor.poll(place))[0][:3] == ["close", 4500, "enough"]
+    await eventually(lambda: [each for place in places for each in place.ended] == ["enough"])
+
+
+async def test_an_inbox_follows_its_session_at_once(places: list[Place]) -> None:
+    visitor = Visitor()
+    await visitor.poll(places[0])
+    inbox = places[0].rt.session(visitor.session)
+    for n in range(12):
+        moving = asyncio.create_task(visitor.poll(places[n % 3], wait=0.0))
+        await places[(n + 1) % 3].rt.publish(inbox, "number", n)
+        await moving
+    async with asyncio.timeout(5):
+        while len([frame for frame in visitor.heard if frame[0] == "pub"]) < 12:
+            await visitor.poll(places[0], wait=0.2)
+    assert [frame[4] for frame in visitor.heard if frame[0] == "pub"] == list(range(12))
+
+
+async def test_racing_hellos_at_all_nodes_leave_one_session(places: list[Place]) -> None:
+    visitor = Visitor()
+    await visitor.poll(places[0], visitor.frame("join", "hall"))
+    for _ in range(5):
+        await asyncio.gather(*(visitor.poll(place) for place in places), return_exceptions=True)
+    await visitor.poll(places[1])
+    await visitor.send(places[2], visitor.frame("send", "note", "x"))
+    assert await visitor.until(places[1], "reply", 2) == ["reply", 2, 1]
+    await eventually(lambda: sum(len(place.node.sessions) for place in places) == 1)
+
+
+async def test_a_session_nobody_comes_back_for_ends_once_and_leaves_nothing(places: list[Place]) -> None:
+    visitor = Visitor()
+    await visitor.poll(places[0], visitor.frame("join", "hall"))
+    await visitor.until(places[1], "joined", 1)
+    await places[2].rt.publish(places[2].rt.session(visitor.session), "hello", 1)
+    [client] = [each for place in places for each in place.node.sessions.values()]
+    assert client.state is State.DETACHED
+    await eventually(lambda: [each for place in places for each in place.ended] == ["expired"], 12.0)
+    await eventually(lambda: not any(len(place.node.sessions) for place in places))
+    assert await places[0].rt.members("hall") == []
+
+
+async def test_who_stays_at_a_node_that_stops_is_adopted_and_resumes_elsewhere(places: list[Place]) -> None:
+    visitor = Visitor()
+    await visitor.poll(places[0], visitor.frame("join", "hall"), visitor.frame("send", "note", 1))
+    await visitor.until(places[0], "reply", 2)
+    await places[0].app.extensions["multitransport"].stop()
+    await eventually(lambda: any(place.node.sessions for place in places[1:]), 10.0)
+    await places[1].rt.publish("hall", "said", "meanwhile")
+    assert (await visitor.until(places[2], "pub", "hall"))[4] == "meanwhile"
+    await visitor.poll(places[1], visitor.frame("send", "data", None))
+    assert (await visitor.until(places[2], "reply", 3))[2] == {"came": 0, "noted": 1}
+    assert [each for place in places for each in place.ended] == []

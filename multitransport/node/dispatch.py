@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
@@ -34,6 +35,9 @@ from multitransport.protocol.frames import Presence as ShowPresence
 from multitransport.protocol.position import Position
 
 __all__ = ["Dispatch", "joined_frame"]
+
+
+logger = logging.getLogger("multitransport")
 
 
 class Entry(NamedTuple):
@@ -103,14 +107,15 @@ class Dispatch:
                     await asyncio.wait(client.tasks)  # a client that does not come back is not waited for: it expires
                 self._end(client, "bye")
             case Send() as frame if self._checks.is_concurrent(frame.event):
-                self._run_beside(client, frame)
+                self.run_beside(client, self._run(client, frame))
             case Send() | Join() | Leave() | Publish() | ShowPresence() | Malformed() as frame:
                 await self._run(client, frame)
 
-    def _run_beside(self, client: Session, frame: Send) -> None:
+    def run_beside(self, client: Session, work: Coroutine[Any, Any, None]) -> None:
+        """Have something done for a session that its frames do not wait for."""
         if client.tasks is None:
             client.tasks = set()
-        task = asyncio.get_running_loop().create_task(self._run(client, frame))
+        task = asyncio.get_running_loop().create_task(work)
         client.tasks.add(task)
         task.add_done_callback(client.tasks.discard)
 
@@ -352,7 +357,8 @@ class Dispatch:
         except RoomFull as error:
             raise Refuse(ErrorCode.TOO_MANY_KEYS, str(error)) from None
         except BrokerUnavailable as error:
-            raise self._checks.failure(error, f"publishing to {frame.room!r}") from None
+            logger.warning("what %s publishes is not taken: %s", client.session_id, error)
+            raise Refuse(ErrorCode.FAILED, f"publishing to {frame.room!r} is not possible now") from None
 
 
 def joined_frame(seq: int | None, room: str, log: Log, recovery: Recovery, *, unasked: bool = False) -> bytes:

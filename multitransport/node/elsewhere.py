@@ -72,6 +72,12 @@ class Elsewhere:
             node = await self._store.owner(session_id) if self.peers else None
             if node is None or self._sessions.is_ending(session_id):
                 return None
+            if node == self._store.node:  # of a hello that was cut off when the store had taken it
+                record = await self._store.take(session_id, node, self._settings.resume_seconds)
+                if record is None:
+                    return None
+                self._moves.adopted(record)
+                continue
             try:
                 told = await self.peers.ask(node, "verb", verb, session_id, *arguments, seconds=_ASK_SECONDS)
             except NodeUnreachable:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from collections.abc import Callable
 
 from multitransport.brokers.base import Broker
 from multitransport.core.log import Log, Recovery, Retention
@@ -20,10 +19,6 @@ _JOIN_SECONDS = 10.0
 """A room that was opened is kept for so long without readers: what comes between may have to wait for the store."""
 
 
-def _ignore(room: str) -> None:
-    """Stand in for who wants to know."""
-
-
 class Hub:
     """Joins readers to rooms. A room that was opened has a feed here until a sweep finds it without readers."""
 
@@ -33,8 +28,6 @@ class Hub:
         """Called with a room whose log has another epoch than before: what it kept may be gone."""
         self._loop = loop
         self._feeds: dict[str, Feed] = {}
-        self.renewed: Callable[[str], None] = _ignore
-        """Called with a room that lost what it had, though it has readers here."""
 
     async def start(self) -> None:
         """Begin to listen to the broker."""

@@ -60,7 +60,7 @@ class Intake:
         sessions: Sessions,
         moves: Moves,
         peers: Peers,
-        own: Callable[[Coroutine[Any, Any, None]], object],
+        own: Callable[[Coroutine[Any, Any, None]], asyncio.Future[None]],
     ) -> None:
         self._settings = settings
         self._store = store
@@ -80,6 +80,14 @@ class Intake:
         """Take the frames of one message; ``alive``: the client had its welcome when it wrote them. Raises Close,
         having taken none.
         """
+        if not self._peers:
+            await self._receive(client, attach, frames, alive=alive)
+        else:  # where the store is elsewhere, what was claimed is carried out also if the transport ends meanwhile
+            await asyncio.shield(self._own(self._receive(client, attach, frames, alive=alive)))
+
+    async def _receive(
+        self, client: Session, attach: int, frames: list[ClientFrame | Malformed], *, alive: bool
+    ) -> None:
         before = await self._claim(client, attach, frames)
         # From the claim on nothing here waits until all are submitted, so that messages cannot overtake one another.
         if alive:
@@ -98,12 +106,20 @@ class Intake:
                 else:
                     self._dispatch.submit(client, frame)
         for answer in answers:
-            outcome = await self._answer(client, answer)
-            await self._store.commit(client.session_id, answer.seq, outcome, self._settings.max_outcome_bytes)
-            if client.attachment is not None:
-                if outcome is not None:
-                    client.attachment.put(answer.seq, outcome)
-                client.attachment.acknowledge()
+            if self._verbs.is_asked_here(answer.id):
+                await self._take_answer(client, answer)
+            else:
+                self._dispatch.run_beside(client, self._take_answer(client, answer))
+
+    async def _take_answer(self, client: Session, answer: Answer | AnswerError) -> None:
+        outcome = await self._answer(client, answer)
+        await self._store.commit(client.session_id, answer.seq, outcome, self._settings.max_outcome_bytes)
+        if client.attachment is not None:
+            if outcome is not None:
+                client.attachment.put(answer.seq, outcome)
+            client.attachment.acknowledge()
+        else:
+            await self._moves.progressed(client)
 
     async def _claim(self, client: Session, attach: int, frames: list[ClientFrame | Malformed]) -> int:
         """Take the acks and claim the seqs of a message, and return up to where they are repeats. Raises Close."""
@@ -147,10 +163,13 @@ class Intake:
         they came, for the node that speaks for the session. Raises Close.
         """
         client = await self._admission.find(hello, request)
-        if client is not None and hello.attach > client.record.attach and self._sessions.get(client.session_id):
-            # It has just gone to another node, of which this one is to hear yet.
-            if not await self._moves.is_still_mine(client):
-                client = await self._admission.find(hello, request)
+        if (
+            client is not None
+            and hello.attach > client.record.attach
+            and client.session_id in self._sessions
+            and not await self._moves.is_still_mine(client)
+        ):  # it has just gone to another node, of which this one was to hear yet
+            client = await self._admission.find(hello, request)
         if client is None:
             raise Close(CloseCode.SESSION_LOST, "there is no such session here")
         if hello.attach != client.record.attach:
@@ -222,7 +241,9 @@ class Intake:
 
     def _repeat(self, client: Session, seq: int, frame: ClientFrame | Malformed) -> None:
         if seq <= client.inherited and not client.record.inbox.is_done(seq):
-            if not any(isinstance(job, Repeat) and job.seq == seq for job in client.jobs):
+            if isinstance(frame, _ANSWERS):
+                self._dispatch.run_beside(client, self._take_answer(client, frame))
+            elif not any(isinstance(job, Repeat) and job.seq == seq for job in client.jobs):
                 self._dispatch.submit(client, Repeat(frame, seq))
         elif client.attachment is not None:
             client.attachment.repeat(seq)

@@ -92,7 +92,10 @@ class Moves:
 
     def adopted(self, record: SessionRecord) -> Session:
         """Return the session of a record that another node has left; nothing carries it."""
-        client = self._new_session(record, Request(_NOWHERE))
+        if (known := self._sessions.get(record.session_id)) is not None:
+            return known  # it has come here by itself meanwhile
+        client = self._leaving.pop(record.session_id, None) or self._new_session(record, Request(_NOWHERE))
+        client.record = record
         client.settled = client.resumed = True
         client.state = State.DETACHED
         client.inherited = record.inbox.claimed
@@ -192,7 +195,7 @@ class Moves:
 
     async def _fence(self, session_id: str, attach: int) -> None:
         """Another node speaks for a session since this attach."""
-        self._fences[session_id] = attach
+        self._fences[session_id] = max(attach, self._fences.get(session_id, 0))
         while len(self._fences) > _FENCES:
             del self._fences[next(iter(self._fences))]
         client = self._sessions.get(session_id)

@@ -11,17 +11,19 @@ import secrets
 from collections.abc import Coroutine, Sequence
 from functools import partial
 from random import SystemRandom
-from typing import Any
+from typing import Any, TypeVar
 
-from multitransport.brokers.base import Backend, LastWord
+from multitransport.brokers.base import Backend
 from multitransport.core.heartbeat import Action
 from multitransport.core.session import Event, SessionRecord, State, next_state
+from multitransport.errors import MultiTransportError
 from multitransport.node.admission import Admission
 from multitransport.node.attachment import Attachment, Close
 from multitransport.node.checks import Checks
 from multitransport.node.declarations import Declarations
 from multitransport.node.dispatch import Dispatch
 from multitransport.node.elsewhere import Elsewhere
+from multitransport.node.endings import Endings
 from multitransport.node.host import Host
 from multitransport.node.hub import Hub
 from multitransport.node.intake import Intake
@@ -29,17 +31,17 @@ from multitransport.node.moves import Moves
 from multitransport.node.peers import Peers
 from multitransport.node.presence import Presence
 from multitransport.node.request import Request
-from multitransport.node.rooms import PRESENCE, SESSION_INBOX, USER_INBOX, RoomTable
+from multitransport.node.rooms import RoomTable
 from multitransport.node.session import Session
 from multitransport.node.sessions import Sessions
 from multitransport.node.settings import Settings
 from multitransport.node.timers import Timers
 from multitransport.node.tokens import Tokens
-from multitransport.node.verbs import APPLICATION_CODES, ServerVerbs
+from multitransport.node.verbs import ServerVerbs
 from multitransport.node.visits import Visit, Visits
 from multitransport.node.welcome import Welcome
 from multitransport.protocol.codec import Malformed
-from multitransport.protocol.codes import CloseCode, is_final
+from multitransport.protocol.codes import CloseCode
 from multitransport.protocol.frames import (
     ClientFrame,
     HelloOptions,
@@ -52,6 +54,8 @@ __all__ = ["Node"]
 logger = logging.getLogger("multitransport")
 
 _random = SystemRandom()
+
+T = TypeVar("T")
 
 _NEXT_NODE_SECONDS = 0.2
 """Clients that are sent to other nodes come there within this time."""
@@ -77,7 +81,7 @@ class Node:
         self.sessions = Sessions()
         self.draining = False
         self._attachments: dict[Attachment, Session] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._drained: asyncio.Task[None] | None = None
         self._all_gone: asyncio.Event | None = None
         shortest = min(settings.ping_seconds, settings.grace_seconds, settings.stalled_seconds, settings.hello_seconds)
@@ -95,15 +99,28 @@ class Node:
             **common, peers=peers, hub=hub, sessions=self.sessions, new_session=self._new_session, own=self.own
         )
         self._dispatch = dispatch = Dispatch(checks, rooms, hub, self._store, presence, moves, settings, self.end)
+        elsewhere = Elsewhere(**common, sessions=self.sessions, moves=moves, peers=peers)
         self.verbs = ServerVerbs(
             sessions=self.sessions,
             hub=hub,
             rooms=rooms,
             dispatch=dispatch,
             presence=presence,
-            elsewhere=Elsewhere(**common, sessions=self.sessions, moves=moves, peers=peers),
+            elsewhere=elsewhere,
             end=self.end,
             max_asks=settings.max_asks,
+        )
+        self._endings = Endings(
+            **common,
+            hub=hub,
+            checks=checks,
+            presence=presence,
+            sessions=self.sessions,
+            moves=moves,
+            elsewhere=elsewhere,
+            timers=self._timers,
+            clock=loop.time,
+            own=self.own,
         )
         self._serve_visitors(Tokens(secret_keys), common)
         _warn_of_short_retentions(declarations, settings)
@@ -119,7 +136,6 @@ class Node:
         self._visits = Visits(settings=self.settings, **visitors, **rooms)
         self._welcome = Welcome(**common, **rooms, **serving)
         self._moves.changed = self._welcome.tell_changes
-        self.hub.renewed = self._renewed
         self.intake = Intake(
             **common, **serving, **moving, admission=self._admission, verbs=self.verbs, peers=self._peers
         )
@@ -192,13 +208,6 @@ class Node:
         await self._store.stop()
         await self._peers.stop()
         await self.hub.stop()
-
-    def _renewed(self, room: str) -> None:
-        """A room lost what it had: where that is who is there, they are shown again."""
-        if room.startswith(PRESENCE):
-            for client in self.sessions.values():
-                if room in client.record.rooms:
-                    self.own(self.presence.enter(client, room.removeprefix(PRESENCE)))
 
     def _missed(self) -> None:
         self.own(self._moves.missed())
@@ -273,7 +282,7 @@ class Node:
                 self.own(self._detach(client, attachment.attach, seconds))
                 client.away_since = now
                 if not client.missed:
-                    self._miss(client, client.away_since)
+                    self._endings.miss(client, client.away_since)
 
     async def _detach(self, client: Session, attach: int, seconds: float) -> None:
         await self._store.detach(client.session_id, attach, seconds)
@@ -287,94 +296,35 @@ class Node:
 
     def end(self, client: Session, reason: str, close: Close | None = None) -> None:
         """End a session for good."""
-        if client.state in (State.ENDED, State.MOVED):
-            return
-        client.state = next_state(client.state, Event.END)
-        word: LastWord | None = None
-        if close is not None and (is_final(close.code) or client.attachment is None):
-            # On a dead line, or between two polls, nobody hears it now.
-            word = LastWord(int(close.code), close.reason)
-        self.sessions.end(client, word)
-        if client.attachment is not None:
-            client.attachment.close(close or Close(CloseCode.BYE, reason))
-        client.jobs.clear()
-        current = asyncio.current_task()
-        under_way = {task for task in client.under_way if task is not current}
-        for task in under_way:
-            task.cancel()
-        self.verbs.asks.gone(client)
-        self.own(self._farewell(client, reason, close, under_way))
+        self._endings.end(client, reason, close)
+        if client.state is State.ENDED:
+            self.verbs.asks.gone(client)
 
-    def own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def own(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run something that ends with this node at the latest."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._over)
         return task
 
-    async def _farewell(
-        self, client: Session, reason: str, close: Close | None, under_way: set[asyncio.Task[None]]
-    ) -> None:
-        word = self.sessions.word_of(client.session_id)
-        mine = await self._store.end(client.session_id, word, self.settings.resume_seconds)
-        self.sessions.ended(client)
-        if not mine:
-            if close is not None and close.code in APPLICATION_CODES:
-                await self.verbs.disconnect(None, client.session_id, close.code, close.reason)
-            return  # its end is another node's
-        await self.presence.refresh(client)
-        if under_way:
-            # Handlers are over before the callbacks say that their session is, unless they will not be cancelled.
-            await asyncio.wait(under_way, timeout=self.settings.close_seconds)
-        await self.hub.forget(f"{SESSION_INBOX}{client.session_id}")
-        if client.user_id is not None and not await self.verbs.sessions_of(client.user_id):
-            await self.hub.forget(f"{USER_INBOX}{client.user_id}")
-        await self.checks.disconnected(client, reason)
-        await self._store.remove(client.session_id)
-
     async def _look_after(self) -> None:
-        """End sessions whose time has run out, and sweep rooms now and then."""
+        """Look after the ends of sessions, and sweep rooms now and then."""
         looks = 0
         while True:
             await asyncio.sleep(self._look_seconds)
             looks += 1
             try:
-                for session_id in await self._store.expired():
-                    await self._expire(session_id)
-                await self._adopt()
+                await self._endings.look()
                 if looks % _SWEEP_EVERY == 0:
                     await self.hub.sweep()
             except Exception:
                 logger.exception("looking after sessions and rooms failed; trying again")
 
-    def _miss(self, client: Session, away_since: float) -> None:
-        """Look again when a session has been without a transport for as long as others are to overlook."""
-        client.missed = True
-        self._timers.call_at(away_since + self.settings.presence_seconds, partial(self._absent, client))
-
-    async def _expire(self, session_id: str) -> None:
-        client = self.sessions.get(session_id)
-        if client is None and not self.sessions.is_ending(session_id):
-            record = await self._store.find(session_id)  # of a hello that was cut off
-            client = None if record is None or record.node != self._store.node else self._moves.adopted(record)
-        if client is not None:
-            self.end(client, "expired")
-
-    async def _adopt(self) -> None:
-        """Speak for sessions whose nodes are gone, and see that nobody stays in a room who is."""
-        while records := await self._store.adopt(self.settings.resume_seconds):
-            for record in records:
-                client = self._moves.adopted(record)
-                self._miss(client, self._loop.time())
-
-    def _absent(self, client: Session) -> None:
-        client.missed = False
-        if client.away_since is None or client.state in (State.ENDED, State.MOVED):
-            return
-        if self._loop.time() < client.away_since + self.settings.presence_seconds:
-            self._miss(client, client.away_since)  # it has been back meanwhile
-        else:
-            self.own(self.presence.refresh(client))
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, Close | MultiTransportError):
+            logger.error("what a node does by itself has failed", exc_info=error)
 
     def _tick(self, attachment: Attachment) -> None:
         if attachment.closing is not None:

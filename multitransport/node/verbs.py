@@ -13,7 +13,7 @@ from multitransport.core.log import Log, Retention
 from multitransport.core.members import Member
 from multitransport.core.publication import Draft, Publication
 from multitransport.core.state import StateLog
-from multitransport.errors import Refuse
+from multitransport.errors import BrokerUnavailable, Refuse
 from multitransport.node.asks import Answers, Asks
 from multitransport.node.attachment import Close
 from multitransport.node.dispatch import Dispatch
@@ -141,29 +141,17 @@ class ServerVerbs:
         owners = await self._elsewhere.named(inbox.removeprefix(USER_INBOX), None)
         return any([await self._elsewhere.open_inbox(each, inbox) is not None for each in owners])
 
-    async def sessions_of(self, user_id: str) -> list[str]:
-        """Return the ids of a user's sessions. Raises BrokerUnavailable."""
-        return await self._elsewhere.named(user_id, None)
-
     async def join(self, room: str, user: str | None, session: str | None) -> None:
         """Join sessions to a room without asking its check. Raises Refuse where no such room is declared, and after the
         others are joined, where one has no place for it; BrokerUnavailable.
         """
         self._rooms.resolve(room)
-        refused: Refuse | None = None
-        for session_id in await self._elsewhere.named(user, session):
-            try:
-                await self._elsewhere.do("take_in", session_id, room)
-            except Refuse as refuse:
-                refused = refuse
-        if refused is not None:
-            raise refused
+        await self._do("take_in", user, session, room)
 
     async def leave(self, room: str, user: str | None, session: str | None) -> None:
         """Take sessions out of a room. Raises Refuse where no such room is declared; BrokerUnavailable."""
         self._rooms.resolve(room)
-        for session_id in await self._elsewhere.named(user, session):
-            await self._elsewhere.do("take_out", session_id, room)
+        await self._do("take_out", user, session, room)
 
     async def disconnect(self, user: str | None, session: str | None, code: int, reason: str) -> None:
         """End sessions with an application's close code: 4000-4499 lets the client come back, 4500-4999 is final.
@@ -174,8 +162,18 @@ class ServerVerbs:
             raise ValueError(f"{code!r} is not a close code of an application: use 4000 to 4999")
         if len(reason.encode()) > MAX_REASON_BYTES:
             raise ValueError(f"a reason is at most {MAX_REASON_BYTES} bytes, not {reprlib.repr(reason)}")
+        await self._do("end", user, session, int(code), reason)
+
+    async def _do(self, verb: str, user: str | None, session: str | None, *arguments: Any) -> None:
+        """Do something for each of the sessions meant, then raise what one of them raised."""
+        failure: Refuse | BrokerUnavailable | None = None
         for session_id in await self._elsewhere.named(user, session):
-            await self._elsewhere.do("end", session_id, int(code), reason)
+            try:
+                await self._elsewhere.do(verb, session_id, *arguments)
+            except (Refuse, BrokerUnavailable) as error:
+                failure = error
+        if failure is not None:
+            raise failure
 
     async def _end_here(self, client: Session, code: int, reason: str) -> None:
         self._end(client, reason or "disconnected", Close(code, reason))
@@ -209,6 +207,10 @@ class ServerVerbs:
 
     async def _request_all_here(self, room: str, event: str, data: bytes, binary: bool, timeout: float) -> list[Any]:
         return packed_answers(await self._request_all(room, Draft(event, data, binary), timeout))
+
+    def is_asked_here(self, ask: str) -> bool:
+        """Tell whether it is this node that asks."""
+        return self._elsewhere.node_of_ask(ask) is None
 
     async def answered(self, client: Session, ask: str, outcome: Any) -> bool:
         """Take an answer of a session, or a RequestError in place of one; False where nobody asks it."""

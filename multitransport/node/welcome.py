@@ -131,6 +131,8 @@ class Welcome:
     async def tell_changes(self, client: Session, rooms: frozenset[str], outcomes: frozenset[int]) -> None:
         """Tell a client what other nodes have done for it since its record named these rooms and outcomes."""
         attachment, record = client.attachment, client.record
+        if any(room.startswith(PRESENCE) for room in record.rooms):
+            self._own(self._presence.refresh(client))
         if attachment is None:
             return
         told = {seq: outcome for seq, outcome in record.inbox.outcomes.items() if seq not in outcomes}
@@ -145,7 +147,6 @@ class Welcome:
             options = JoinOptions(record.rooms[room])
             known = room in heard
             await self.rejoin(client, attachment, room, options, told_at=-math.inf, known=known, quiet=known)
-        await self._presence.refresh(client)
 
     async def rejoin(
         self,

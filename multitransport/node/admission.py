@@ -135,6 +135,7 @@ class Admission:
             if transport == "poll" and known.polling and known.has_shown(credential):
                 candidate.user_id = known.user_id
                 candidate.admissions, candidate.gates = 0, known.gates
+                candidate.resumed = True
                 return candidate
             candidate.stand_in_for(known)
         try:

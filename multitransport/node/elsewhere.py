@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,8 +15,11 @@ from multitransport.node.moves import Moves
 from multitransport.node.peers import Peers
 from multitransport.node.sessions import Sessions
 from multitransport.node.settings import Settings
+from multitransport.protocol.codes import ErrorCode
 
 __all__ = ["Elsewhere", "packed_answers", "unpacked_outcome"]
+
+logger = logging.getLogger("multitransport")
 
 _ASK_SECONDS = 3.0
 """How long another node may take to do something for a session before this one takes the session from it."""
@@ -63,6 +67,7 @@ class Elsewhere:
         """Do something for a session, and return which node has; None where it is gone. Raises Refuse,
         BrokerUnavailable.
         """
+        unreachable: set[str] = set()
         for _ in range(_ATTEMPTS):
             if (client := self._sessions.get(session_id)) is not None:
                 await self._verbs[verb](client, *arguments)
@@ -72,15 +77,16 @@ class Elsewhere:
             node = await self._store.owner(session_id) if self.peers else None
             if node is None or self._sessions.is_ending(session_id):
                 return None
-            if node == self._store.node:  # of a hello that was cut off when the store had taken it
-                record = await self._store.take(session_id, node, self._settings.resume_seconds)
-                if record is None:
+            if node == self._store.node:
+                if await self._moves.found(session_id) is None:
                     return None
-                self._moves.adopted(record)
                 continue
             try:
                 told = await self.peers.ask(node, "verb", verb, session_id, *arguments, seconds=_ASK_SECONDS)
             except NodeUnreachable:
+                if node not in unreachable and node in await self._store.nodes():
+                    unreachable.add(node)  # it may have missed one message
+                    continue
                 record = await self._store.take(session_id, node, self._settings.resume_seconds)
                 if record is not None:
                     await self._moves.taken(record, node)
@@ -149,13 +155,16 @@ class Elsewhere:
             return False
 
     async def _do_here(self, verb: str, session_id: str, *arguments: Any) -> Any:
-        client = self._sessions.get(session_id)
+        client = self._sessions.get(session_id) or await self._moves.found(session_id)
         if client is None:
             return _MOVED
         try:
             await self._verbs[verb](client, *arguments)
         except Refuse as refuse:
             return [refuse.code, refuse.message]
+        except Exception:
+            logger.exception("%r failed for %s", verb, session_id)
+            return [ErrorCode.FAILED, f"{verb!r} failed on the node of the session"]
         return None if self._moves.is_mine(client) else _MOVED
 
 

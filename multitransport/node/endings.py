@@ -32,7 +32,9 @@ logger = logging.getLogger("multitransport")
 
 
 class Endings:
-    """Ends sessions, once each, and overlooks for a while that one is away. ``own`` runs what ends with the node."""
+    """Ends sessions, once each, and overlooks for a while that one is away. ``gone`` is told of each at once; ``own``
+    runs what ends with the node.
+    """
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class Endings:
         elsewhere: Elsewhere,
         timers: Timers,
         clock: Callable[[], float],
+        gone: Callable[[Session], None],
         own: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
         self._settings = settings
@@ -59,6 +62,7 @@ class Endings:
         self._elsewhere = elsewhere
         self._timers = timers
         self._clock = clock
+        self._gone = gone
         self._own = own
 
     def end(self, client: Session, reason: str, close: Close | None = None) -> None:
@@ -78,6 +82,7 @@ class Endings:
         under_way = {task for task in client.under_way if task is not current}
         for task in under_way:
             task.cancel()
+        self._gone(client)
         self._own(self._farewell(client, reason, close, under_way))
 
     async def look(self) -> None:
@@ -101,12 +106,7 @@ class Endings:
             self._timers.call_at(away_since + self._settings.presence_seconds, partial(self._absent, client))
 
     async def _here(self, session_id: str) -> Session | None:
-        client = self._sessions.get(session_id)
-        if client is not None or self._sessions.is_ending(session_id):
-            return client
-        # Of a hello that was cut off when the store had taken it.
-        record = await self._store.take(session_id, self._store.node, self._settings.resume_seconds)
-        return None if record is None else self._moves.adopted(record)
+        return self._sessions.get(session_id) or await self._moves.found(session_id)
 
     async def _farewell(
         self, client: Session, reason: str, close: Close | None, under_way: set[asyncio.Task[None]]

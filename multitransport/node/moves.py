@@ -72,7 +72,8 @@ class Moves:
         """
         record, session_id = attached.record, attached.record.session_id
         if attached.former is not None:
-            self._own(self._tell_fence(attached.former, record, record.attach))
+            busy = attached.former in (record.busy or ())
+            self._own(self._tell_fence(attached.former, record, record.attach, superseded=True, busy=busy))
         if record.attach > attach or self._fences.get(session_id, 0) > attach:
             raise Close(CloseCode.STALE_ATTACH, "a newer transport carries this session")
         client = self._sessions.get(session_id)
@@ -87,7 +88,8 @@ class Moves:
         client.record = record
         if client is not candidate:
             client.resume_as(candidate)
-        self._own(self.save(client))
+        if self._peers:
+            self._own(self.save(client))
         return client
 
     def adopted(self, record: SessionRecord) -> Session:
@@ -107,6 +109,15 @@ class Moves:
         """Speak for a session that was taken from a node which does not answer, but may live."""
         self.adopted(record)
         await self._tell_fence(former, record, record.attach + 1)
+
+    async def found(self, session_id: str) -> Session | None:
+        """Return a session of which this node knows nothing though it speaks for it: its hello was cut off when the
+        store had taken it. Raises BrokerUnavailable.
+        """
+        if self._sessions.is_ending(session_id):
+            return None
+        record = await self._store.take(session_id, self._store.node, self._settings.resume_seconds)
+        return None if record is None else self.adopted(record)
 
     async def save(self, client: Session) -> None:
         """Keep what the application has changed of a session."""
@@ -153,6 +164,8 @@ class Moves:
                 waited_for &= await self._still_busy(client)
             except BrokerUnavailable:
                 logger.debug("%s waits on for %s", client.session_id, waited_for)
+            except Exception:
+                logger.exception("%s waits on for %s", client.session_id, waited_for)
         client.settling = client.record.busy = None
 
     async def _still_busy(self, client: Session) -> set[str]:
@@ -187,29 +200,38 @@ class Moves:
             for task in client.under_way:
                 task.cancel()
             if not client.moved:
-                self._leave(client, Close(CloseCode.GOING_AWAY, "this server lost its part", retry_after_seconds=0.1))
+                self._leave(client, _elsewhere())
         self._leaving.clear()
 
-    async def _tell_fence(self, node: str, record: SessionRecord, attach: int) -> None:
-        await self._peers.tell(node, "fence", record.session_id, attach)
+    async def _tell_fence(
+        self, node: str, record: SessionRecord, attach: int, *, superseded: bool = False, busy: bool = True
+    ) -> None:
+        await self._peers.tell(node, "fence", record.session_id, attach, superseded, busy)
 
-    async def _fence(self, session_id: str, attach: int) -> None:
-        """Another node speaks for a session since this attach."""
+    async def _fence(self, session_id: str, attach: int, superseded: bool, busy: bool) -> None:
+        """Another node speaks for a session since this attach; ``superseded``: by a hello. It waits for this one where
+        that is ``busy``.
+        """
         self._fences[session_id] = max(attach, self._fences.get(session_id, 0))
         while len(self._fences) > _FENCES:
             del self._fences[next(iter(self._fences))]
         client = self._sessions.get(session_id)
         if client is None:
             if session_id not in self._leaving:
-                self._own(self._finish(session_id))
+                self._own(self._finish(session_id, awaited=busy))
         elif client.record.attach < attach or client.record.node != self._store.node:
-            self._let_go(client)
+            self._let_go(client, superseded=superseded, awaited=busy)
 
-    def _let_go(self, client: Session) -> None:
-        """Take no more for a session, and see what was begun here to its end."""
-        self._leave(client, Close(CloseCode.SUPERSEDED, "a newer transport carries this session"))
+    def _let_go(self, client: Session, *, superseded: bool = False, awaited: bool = True) -> None:
+        """Take no more for a session, and see what was begun here to its end. Only where a newer transport is known to
+        carry it its client must not come back with this one.
+        """
+        if superseded:
+            self._leave(client, Close(CloseCode.SUPERSEDED, "a newer transport carries this session"))
+        else:
+            self._leave(client, _elsewhere())
         self._leaving[client.session_id] = client
-        self._own(self._hand_over(client))
+        self._own(self._hand_over(client, awaited=awaited))
 
     def _leave(self, client: Session, close: Close) -> None:
         client.state = next_state(client.state, Event.MOVE)
@@ -221,18 +243,18 @@ class Moves:
             self._hub.leave_all(attachment.reader)
             attachment.close(close)
 
-    async def _hand_over(self, client: Session) -> None:
+    async def _hand_over(self, client: Session, *, awaited: bool) -> None:
         while under_way := client.under_way:
             await asyncio.wait(under_way)
             if self._leaving.get(client.session_id) is not client:
                 return
         if self._leaving.get(client.session_id) is client:
             del self._leaving[client.session_id]
-            await self._finish(client.session_id)
+            await self._finish(client.session_id, awaited=awaited)
 
-    async def _finish(self, session_id: str) -> None:
+    async def _finish(self, session_id: str, *, awaited: bool) -> None:
         node = await self._store.finish(session_id)
-        if node is not None and node != self._store.node:
+        if awaited and node is not None and node != self._store.node:
             await self._peers.tell(node, "settle", session_id)
 
     async def _settle_by_id(self, session_id: str) -> None:
@@ -241,6 +263,10 @@ class Moves:
 
 
 _NOWHERE: dict[str, Any] = {"type": "http", "headers": [], "client": None, "path": "", "query_string": b""}
+
+
+def _elsewhere() -> Close:
+    return Close(CloseCode.GOING_AWAY, "another server goes on with this session", retry_after_seconds=0.1)
 
 
 async def _ignore(*_: object) -> None:

@@ -120,6 +120,7 @@ class Node:
             elsewhere=elsewhere,
             timers=self._timers,
             clock=loop.time,
+            gone=self.verbs.asks.gone,
             own=self.own,
         )
         self._serve_visitors(Tokens(secret_keys), common)
@@ -297,8 +298,6 @@ class Node:
     def end(self, client: Session, reason: str, close: Close | None = None) -> None:
         """End a session for good."""
         self._endings.end(client, reason, close)
-        if client.state is State.ENDED:
-            self.verbs.asks.gone(client)
 
     def own(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run something that ends with this node at the latest."""

@@ -145,7 +145,8 @@ class RedisSessionStore:
 
     async def create(self, record: SessionRecord, seconds: float) -> SessionRecord:
         """See SessionStore."""
-        return await self._waiting.within(self._attaching.create(record, milliseconds(seconds)))
+        work = self._attaching.create(record, milliseconds(seconds))
+        return await self._waiting.surely(work, lambda: self._abandon(record.session_id, None))
 
     async def attach(
         self, session_id: str, attach: int, secret_hash: bytes | None = None, credential: bytes = b""

@@ -18,7 +18,7 @@ endif
 
 test: setup-system setup setup-node ## install what the tests need, then run every check and the tests (CHROMIUM= names a browser)
 	@checks=0; .venv/bin/python scripts/check.py || checks=1; \
-	.venv/bin/python -m pytest -m "not faults" $(PYTEST_ARGS) || exit 1; \
+	.venv/bin/python -m pytest -n 3 -m "not faults" $(PYTEST_ARGS) || exit 1; \
 	[ $$checks -eq 0 ] || { echo "The tests passed, but checks above failed."; exit 1; }
 
 test-faults: setup-system setup ## run the long tests under faults and load

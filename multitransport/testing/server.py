@@ -25,10 +25,15 @@ __all__ = ["ServerProcess", "free_port", "serve"]
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on at the moment."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """Return a port of 127.0.0.1 that nobody else is given for the next minute, unless they name it."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = listening.getsockname()
+        with socket.create_connection(address):
+            accepted, _ = listening.accept()
+            # Whoever closes first leaves a TIME_WAIT behind: a port that has one is not picked for others, and can be
+            # listened on.
+            accepted.close()
+    return int(address[1])
 
 
 _NOTICE_SECONDS = 1.0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,16 +14,22 @@ from multitransport.testing.contracts import BrokerContract
 from tests.redis_cluster import RedisCluster
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def url() -> AsyncIterator[str]:
+    """One cluster for all of these tests: it takes seconds until it is one."""
+    async with RedisCluster() as cluster:
+        yield cluster.url
+
+
 @pytest.mark.faults
 class TestRedisClusterBroker(BrokerContract):
-    @pytest_asyncio.fixture(autouse=True)
-    async def redis(self) -> AsyncIterator[None]:
-        async with RedisCluster() as self.cluster:
-            yield
+    @pytest.fixture(autouse=True)
+    def redis(self, url: str) -> None:
+        self.url = url
 
     @asynccontextmanager
     async def open_broker(self) -> AsyncIterator[Broker]:
-        yield RedisBroker(self.cluster.url)
+        yield RedisBroker(self.url, prefix=secrets.token_hex(4))
 
     async def pass_time(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -55,6 +55,7 @@ async def test_questions_that_time_out_leave_nothing() -> None:
         await ask(site, clients, ROUNDS)
         after = objects()
         grown = {name: count - before[name] for name, count in after.items() if count > before[name]}
-        assert all(more <= 20 for more in grown.values()), grown
+        # What stayed of each question, or of each round, would be thousands.
+        assert all(more <= ROUNDS // 10 for more in grown.values()), grown
         assert len(asyncio.all_tasks()) == tasks
         assert len(site.node.verbs.asks) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from multitransport.testing.server import ServerProcess, serve
+from multitransport.testing.server import ServerProcess, free_port, serve
 from multitransport.testing.waiting import eventually
 
 APP = f"{Path(__file__).parent / 'served_module.py'}:app"
@@ -70,6 +71,14 @@ async def test_a_startup_that_fails_is_raised() -> None:
     with pytest.raises(Exception, match="no database"):
         async with serve(app):
             pytest.fail("it must not come this far")
+
+
+def test_a_free_port_is_kept_from_everybody_who_does_not_name_it() -> None:
+    port = free_port()
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", port))
+    with socket.create_server(("127.0.0.1", port)):
+        pass
 
 
 async def answer(server: ServerProcess) -> str:

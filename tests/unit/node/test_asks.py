@@ -252,3 +252,16 @@ async def test_a_check_cannot_ask_a_client_that_has_no_session_yet() -> None:
     async with site:
         await site.attach()
         assert told == ["outcome_unknown"]
+
+
+@simulated
+async def test_a_session_that_expires_while_it_is_asked_will_not_answer() -> None:
+    async with hall_site(resume_seconds=1.0) as site:
+        one = await come(site)
+        work = asyncio.create_task(site.client(one).request("color", timeout=60.0))
+        await simulated_loop().settle()
+        site.release(one)
+        started = simulated_loop().time()
+        with pytest.raises(OutcomeUnknown):
+            await work
+        assert simulated_loop().time() - started < 3.0

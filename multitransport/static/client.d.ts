@@ -21,6 +21,7 @@ export declare const CLOSE: {
     readonly too_slow: 3007;
     readonly transport_not_allowed: 3008;
     readonly slow: 3009;
+    readonly unavailable: 3010;
     readonly superseded: 3500;
     readonly bad_message: 3501;
     readonly too_large: 3502;

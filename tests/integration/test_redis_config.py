@@ -37,6 +37,9 @@ async def test_redis_takes_what_is_written(tmp_path: Path) -> None:
             assert (await server.call("CONFIG", "GET", name))[1] == value
 
 
+SAID = Tell(1, "a node", "hello")
+
+
 def keys(step: int) -> list[str]:
     app = Quart(__name__)
     app.config.update(STEPS[step])
@@ -45,10 +48,10 @@ def keys(step: int) -> list[str]:
 
 def understands(reader: int, writer: int) -> bool:
     """Tell whether a node of one step takes what one of another has signed: all of it, or none."""
-    told = Seal(keys(writer)).close(b"a channel", Tell("hello"))
+    told = Seal(keys(writer)).close(b"a channel", SAID)
     kept = Records(keys(writer)).identity(b"a key", "new", "ann", b"hash")
     try:
-        assert Seal(keys(reader)).open(b"a channel", told) == Tell("hello")
+        assert Seal(keys(reader)).open(b"a channel", told) == SAID
         heard = True
     except Foreign:
         heard = False

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cluster import cluster
 from tests.faults.nodes.load import load
 from tests.redis_server import RedisServer
 
 
+@pytest.mark.timeout(120)
 async def test_a_killed_node_loses_nobody(tmp_path: Path) -> None:
     async with (
         RedisServer() as redis,

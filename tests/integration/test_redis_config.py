@@ -37,7 +37,7 @@ async def test_redis_takes_what_is_written(tmp_path: Path) -> None:
             assert (await server.call("CONFIG", "GET", name))[1] == value
 
 
-SAID = Tell(1, "a node", "hello")
+SAID = Tell(1, "node", "hello")
 
 
 def keys(step: int) -> list[str]:

@@ -103,7 +103,7 @@ async def test_a_server_that_forgot_the_session_is_told_from_one_that_did_not() 
         (session,) = application.node.sessions.values()
         await eventually(lambda: session.record.inbox.claimed == 2)
         application.node.sessions.remove(session)
-        await application.node._store.remove(session.session_id)
+        assert await application.node._store.end(session.session_id)
         proxy.cut()
         with pytest.raises(OutcomeUnknown):
             await asked

@@ -15,14 +15,14 @@ _EVERY_SECONDS = 0.01
 
 
 @overload
-async def eventually(condition: Callable[[], Awaitable[T]], within_seconds: float = 5.0) -> T: ...
+async def eventually(condition: Callable[[], Awaitable[T]], within_seconds: float = 15.0) -> T: ...
 
 
 @overload
-async def eventually(condition: Callable[[], T], within_seconds: float = 5.0) -> T: ...
+async def eventually(condition: Callable[[], T], within_seconds: float = 15.0) -> T: ...
 
 
-async def eventually(condition: Callable[[], Any], within_seconds: float = 5.0) -> Any:
+async def eventually(condition: Callable[[], Any], within_seconds: float = 15.0) -> Any:
     """Call ``condition``, plain or async, until what it returns is true, and return that.
 
     Raises AssertionError, with the last value, where that does not come about in time.

@@ -98,7 +98,7 @@ class StateContract(BrokerFixtures):
         await _put(broker, "x", 3)
         log = await broker.subscribe("a", KEEP, position)
         assert log.recover(position).recovered
-        assert _read(log, position.offset) == {"x": (3, 3)}
+        await eventually(lambda: _read(log, position.offset) == {"x": (3, 3)})
 
     async def test_values_do_not_age_and_deletions_do(self, broker: Broker) -> None:
         brief = Retention(keys=10, seconds=0.1)

@@ -206,7 +206,9 @@ class RedisSessionStore:
     async def save(self, session_id: str) -> None:
         """See SessionStore."""
         mirror = self._speaking.mirrors.get(session_id)
-        if mirror is not None and (changes := await self._write(mirror)) and changes.faults:
+        if mirror is None or mirror.changes() == UNCHANGED:
+            return
+        if (changes := await self._write(mirror)) and changes.faults:
             faults = "; ".join(f"{name}: {fault}" for name, fault in changes.faults.items())
             raise TypeError(f"a session cannot keep {faults}")
 

@@ -89,7 +89,8 @@ class Welcome:
             # It hears only now that it has joined, and must hear that it is out again.
             attachment.put(room, _removed_frame(room))
         if (ack := attachment.acked()) is not None:
-            attachment.put("@ack", ack, news=False)
+            # A client that polls may wait for nothing else.
+            attachment.put("@ack", ack, news=inbox.processed > hello.acked)
         had = await self._rejoin_all(client, attachment, hello, quiet=quiet)
         # What an earlier hello asked for and still waits keeps its place before the frames that rely on it, or is no
         # longer wanted.

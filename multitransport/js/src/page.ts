@@ -18,5 +18,13 @@ export function followPage(connection: Connection): void {
   document.addEventListener("visibilitychange", seen, { signal });
   document.addEventListener("resume", wake, { signal });
   addEventListener("pageshow", ({ persisted }) => persisted && wake(), { signal });
-  addEventListener("pagehide", ({ persisted }) => (persisted ? connection.suspend() : connection.bye()), { signal });
+  addEventListener(
+    "pagehide",
+    ({ persisted }) => {
+      if (!persisted) connection.bye();
+      // After a farewell nothing may follow: a poll that overtakes it would make it one of the past.
+      connection.suspend();
+    },
+    { signal },
+  );
 }

@@ -125,7 +125,7 @@ async def test_of_two_survivors_each_session_is_adopted_by_one() -> None:
         found = [record.session_id for records in adopted for record in records]
         assert (len(found), set(found)) == (150, ids)
         for store, records in zip(survivors, adopted, strict=True):
-            assert {await store.owner(record.session_id) for record in records} == {store.node}
+            assert {await store.owner(record.session_id) for record in records} <= {store.node}
         expired = [await each.expired() for each in survivors]
         assert sorted(expired) == [[], ["s0"]]
         assert len(await survivors[0].of_user("ann")) == 150

@@ -224,7 +224,10 @@ class SessionStore(Protocol):
         ...
 
     async def take(self, session_id: str, former: str, seconds: float) -> SessionRecord | None:
-        """Speak for a session whose node does not answer, as ``adopt`` does; None where it is no longer that node's."""
+        """Speak for a session whose node does not answer, as ``adopt`` does; None where it is no longer that node's.
+
+        The former one may be this node, where that does not know it.
+        """
         ...
 
     async def settle(self, session_id: str) -> None:

@@ -116,8 +116,11 @@ class Moves:
         """
         if self._sessions.is_ending(session_id):
             return None
-        record = await self._store.take(session_id, self._store.node, self._settings.resume_seconds)
-        return None if record is None else self.adopted(record)
+        node = self._store.node
+        record = await self._store.take(session_id, node, self._settings.resume_seconds)
+        if record is None:
+            record = await self._store.find(session_id)
+        return None if record is None or record.node != node else self.adopted(record)
 
     async def save(self, client: Session) -> None:
         """Keep what the application has changed of a session."""

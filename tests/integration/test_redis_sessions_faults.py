@@ -122,6 +122,7 @@ async def test_of_two_survivors_each_session_is_adopted_by_one() -> None:
                     adopted, await asyncio.gather(*(each.adopt(LATER) for each in survivors)), strict=True
                 ):
                     own += more
+        assert [await each.adopt(LATER) for each in survivors] == [[], []]
         found = [record.session_id for records in adopted for record in records]
         assert (len(found), set(found)) == (150, ids)
         for store, records in zip(survivors, adopted, strict=True):

@@ -42,12 +42,14 @@ class Adopting:
         return []
 
     async def take(self, session_id: str, former: str, expires_after: int) -> SessionRecord | None:
-        """Return the record of a session that was that node's and now is this one's, or None."""
-        if former == self._lease.node or self._speaking.own(session_id) is not None:
+        """Return the record of a session that was that node's and now is this one's, or None. The former one may be
+        this very node, where a hello was cut off when Redis had taken it.
+        """
+        if self._speaking.own(session_id) is not None:
             return None
         await self._speaking.list_own(session_id)
-        record = await self._take(session_id, former, expires_after, busy=True)
-        if record is not None:
+        record = await self._take(session_id, former, expires_after, busy=former != self._lease.node)
+        if record is not None and former != record.node:
             await self._speaking.unlist(former, session_id)
         return record
 

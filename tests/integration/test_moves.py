@@ -165,11 +165,12 @@ async def settled(places: list[Place], visitor: Visitor) -> SessionRecord:
     """Return the record when no node is busy with it any more."""
     async with asyncio.timeout(5):
         while True:
-            [owner] = [place for place in places if visitor.session in place.node.sessions]
-            await owner.node._store.settle(visitor.session)
-            record = owner.node.sessions[visitor.session].record
-            if not record.busy:
-                return record
+            owners = [place for place in places if visitor.session in place.node.sessions]
+            if len(owners) == 1:  # else one of them is yet to hear of the other
+                await owners[0].node._store.settle(visitor.session)
+                record = owners[0].node.sessions[visitor.session].record
+                if not record.busy:
+                    return record
             await asyncio.sleep(0.05)
 
 

@@ -196,15 +196,18 @@ class Moves:
 
     # Leaving
 
-    def forsake_all(self) -> None:
-        """Let go of every session at once, with all that is under way: others speak for them."""
+    def forsake_all(self) -> set[asyncio.Task[None]]:
+        """Let go of every session at once, and return what was under way, which is cancelled: others speak for them."""
+        cancelled: set[asyncio.Task[None]] = set()
         for client in [*self._sessions.values(), *self._leaving.values()]:
             client.jobs.clear()
             for task in client.under_way:
                 task.cancel()
+                cancelled.add(task)
             if not client.moved:
                 self._leave(client, _elsewhere())
         self._leaving.clear()
+        return cancelled
 
     async def _tell_fence(
         self, node: str, record: SessionRecord, attach: int, *, superseded: bool = False, busy: bool = True

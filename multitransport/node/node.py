@@ -204,8 +204,8 @@ class Node:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._peers:
-            self._moves.forsake_all()
+        if self._peers and (handlers := self._moves.forsake_all()):
+            await asyncio.wait(handlers, timeout=self.settings.close_seconds)
         await self._store.stop()
         await self._peers.stop()
         await self.hub.stop()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
-from multitransport.brokers.base import SessionStore
+from multitransport.brokers.base import SessionStore, TooManyRooms
 from multitransport.core.log import Log, Recovery
 from multitransport.errors import BrokerUnavailable, Refuse
-from multitransport.node.attachment import Attachment
+from multitransport.node.attachment import Attachment, Close
 from multitransport.node.checks import Checks
 from multitransport.node.dispatch import Dispatch, joined_frame
 from multitransport.node.hub import Hub
@@ -17,11 +18,13 @@ from multitransport.node.presence import Presence
 from multitransport.node.rooms import PRESENCE, USER_INBOX, RoomTable
 from multitransport.node.session import JoinRequest, Session
 from multitransport.node.settings import Settings
-from multitransport.protocol.codes import ErrorCode
+from multitransport.protocol.codes import CloseCode, ErrorCode
 from multitransport.protocol.frames import HelloOptions, JoinOptions, encode
 from multitransport.protocol.position import Position
 
 __all__ = ["Attached", "Welcome"]
+
+logger = logging.getLogger("multitransport")
 
 VERSION = 1
 
@@ -165,6 +168,9 @@ class Welcome:
         overtaken = client.attachment is not attachment or name in attachment.reader.cursors
         if overtaken or name not in client.record.rooms:
             return  # by another hello, or a job that has joined or left it; the client has been told
+        if found is None:
+            attachment.close(self._come_back())  # it stays in the room, and asks again
+            return
         if isinstance(found, Refuse):
             attachment.put(name, encode(("left", None, name, found.code, found.message)))
             if not name.startswith("@"):  # the server's own stay in the record: the next hello may find them readable
@@ -175,18 +181,29 @@ class Welcome:
             unasked = name in (client.record.unasked or ())
             frame = joined_frame(None, name, log, recovery, unasked=unasked)
             attachment.put(name, frame, news=not (known and recovery.recovered))
-        self._hub.join(attachment.reader, log, recovery.offset, options.max_rate, told_at)
+        if not self._hub.join(attachment.reader, log, recovery.offset, options.max_rate, told_at):
+            attachment.close(self._come_back())
 
-    async def _reopen(self, client: Session, name: str, position: Position | None) -> tuple[Log, Recovery] | Refuse:
-        """Return a room of the record, or why the session may not stay in it."""
+    def _come_back(self) -> Close:
+        return Close(
+            CloseCode.UNAVAILABLE, "a room cannot be read now", retry_after_seconds=self._settings.retry_seconds
+        )
+
+    async def _reopen(
+        self, client: Session, name: str, position: Position | None
+    ) -> tuple[Log, Recovery] | Refuse | None:
+        """Return a room of the record, or why the session may not stay in it; None where it cannot be read now."""
         try:
             if not name.startswith("@"):
                 await self._checks.stay(client, self._rooms.resolve(name))
             return await self._hub.open(name, self._rooms.retention(name), position, 0)
         except Refuse as refuse:
             return refuse
-        except BrokerUnavailable:
+        except TooManyRooms:
             return Refuse(ErrorCode.FAILED, "the room is gone")
+        except BrokerUnavailable as error:
+            logger.warning("%s cannot go on in %r yet: %s", client.session_id, name, error)
+            return None
 
 
 def _removed_frame(room: str) -> bytes:

@@ -13,6 +13,7 @@ from multitransport.brokers.memory import MemoryBroker
 from multitransport.core.log import Log, Retention
 from multitransport.core.publication import Draft
 from multitransport.errors import BrokerUnavailable, Refuse
+from multitransport.protocol.codes import CloseCode
 from multitransport.protocol.position import Position
 from tests.simulated import simulated, simulated_loop
 from tests.unit.node.site import Site
@@ -263,3 +264,26 @@ async def test_a_room_that_is_declared_no_more_costs_the_end_of_a_session_nothin
         await asyncio.sleep(1.0)
         assert site.ended == [(client.session_id, "bye")]
         assert "there is no such room" in caplog.text
+
+
+@simulated
+async def test_who_resumes_while_a_room_cannot_be_read_stays_in_it_and_comes_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def away(room: str, retention: Retention, after: Position | None = None, history: int = 0) -> Log:
+        raise BrokerUnavailable("it is away")
+
+    async with far_site() as (site, broker):
+        one = await come(site, "ann")
+        token = (await site.welcomed(one))["token"]
+        rooms = set(site.client(one).record.rooms)
+        with monkeypatch.context() as patch:
+            patch.setattr(broker, "subscribe", away)
+            two = await site.attach(2, token=token, cookie="user=ann")
+            assert two.closing is not None
+            assert two.closing.code == CloseCode.UNAVAILABLE
+            assert not any(frame[0] == "left" for frame in site.take(two))
+        three = await site.attach(3, token=token, cookie="user=ann")
+        assert three.closing is None
+        assert set(site.client(three).record.rooms) == rooms
+        assert set(three.reader.cursors) == rooms

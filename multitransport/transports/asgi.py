@@ -39,6 +39,9 @@ EVENT_STREAM: Headers = [
 ]
 _RESET = struct.pack("ii", 1, 0)
 _WRAPPERS = 6
+# Of a body that is refused so much is read and dropped first: a server closes a connection whose request was not read
+# to its end, and who still writes then never sees the answer (nginx makes it a 502).
+_READ_IN_VAIN_BYTES = 16 * 1024 * 1024
 _SERVERS = ("hypercorn", "uvicorn")
 
 
@@ -48,27 +51,38 @@ async def read_body(scope: Scope, receive: Receive, *, max_bytes: int, within_se
     Raises Close ``method_not_allowed``, ``unsupported_media_type``, ``too_large`` or ``too_slow``; ConnectionError
     where the client left.
     """
-    if scope["method"] != "POST":
-        raise Close(CloseCode.METHOD_NOT_ALLOWED, f"use POST, not {scope['method']}", allow="POST")
-    content_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
-    if content_type.split(b";")[0].strip().lower() != NDJSON:
-        raise Close(CloseCode.UNSUPPORTED_MEDIA_TYPE, f"the body must be {NDJSON.decode()}")
+    refusal = _refusal_of_head(scope)
     chunks: list[bytes] = []
     size = 0
+    more = True
     try:
         async with asyncio.timeout(within_seconds):
-            while True:
+            while more and size <= max_bytes + _READ_IN_VAIN_BYTES:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise ConnectionError("the client left")
-                chunks.append(message.get("body", b""))
-                size += len(chunks[-1])
-                if size > max_bytes:
-                    raise Close(CloseCode.TOO_LARGE, f"the body is over {max_bytes} bytes")
-                if not message.get("more_body", False):
-                    return b"".join(chunks)
+                body = message.get("body", b"")
+                size += len(body)
+                if size > max_bytes and refusal is None:
+                    refusal = Close(CloseCode.TOO_LARGE, f"the body is over {max_bytes} bytes")
+                if refusal is None:
+                    chunks.append(body)
+                more = message.get("more_body", False)
     except TimeoutError:
-        raise Close(CloseCode.TOO_SLOW, f"the body did not arrive within {within_seconds:g} s") from None
+        late = Close(CloseCode.TOO_SLOW, f"the body did not arrive within {within_seconds:g} s")
+        raise refusal or late from None
+    if refusal is not None:
+        raise refusal
+    return b"".join(chunks)
+
+
+def _refusal_of_head(scope: Scope) -> Close | None:
+    if scope["method"] != "POST":
+        return Close(CloseCode.METHOD_NOT_ALLOWED, f"use POST, not {scope['method']}", allow="POST")
+    content_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+    if content_type.split(b";")[0].strip().lower() != NDJSON:
+        return Close(CloseCode.UNSUPPORTED_MEDIA_TYPE, f"the body must be {NDJSON.decode()}")
+    return None
 
 
 async def respond(send: Send, status: int, headers: Headers, body: bytes) -> None:

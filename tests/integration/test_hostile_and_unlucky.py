@@ -292,3 +292,34 @@ async def test_uvicorn_closes_with_the_code_whatever_carries_its_websockets(
     finally:
         await server.shutdown()
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize(("content_type", "answered"), [("application/x-ndjson", 413), ("text/plain", 415)])
+async def test_who_sends_far_too_much_is_read_to_the_end_and_sees_the_answer(content_type: str, answered: int) -> None:
+    piece = b"x" * 65_536
+    pieces = 128
+    async with serve(app_of(MultiTransport())) as url, asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        head = f"POST /realtime/poll HTTP/1.1\r\nhost: x\r\ncontent-type: {content_type}\r\n"
+        writer.write(f"{head}content-length: {pieces * len(piece)}\r\n\r\n".encode())
+        for _ in range(pieces):
+            writer.write(piece)
+            await writer.drain()
+        assert (await reader.readline()).startswith(b"HTTP/1.1 %d" % answered)
+        writer.close()
+
+
+async def test_nobody_is_read_for_ever() -> None:
+    async with serve(app_of(MultiTransport())) as url, asyncio.timeout(20):
+        _, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(b"POST /realtime/poll HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\n")
+        writer.write(b"transfer-encoding: chunked\r\n\r\n")
+
+        async def write_on() -> None:
+            for _ in range(1_000):
+                writer.write(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
+                await writer.drain()
+
+        with pytest.raises(ConnectionError):
+            await write_on()
+        writer.close()

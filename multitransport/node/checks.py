@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Raw
 
-from multitransport.errors import ConfigurationError, Refuse
+from multitransport.errors import BrokerUnavailable, ConfigurationError, Refuse
 from multitransport.node.declarations import Call, Declarations, HandlerDeclaration
 from multitransport.node.faults import also_wanted
 from multitransport.node.host import Host
@@ -159,7 +159,10 @@ class Checks:
     def failure(self, error: BaseException, what: str) -> Refuse:
         """Log an exception once, with a reference the client gets in its stead."""
         reference = self._new_reference()
-        logger.error("%s failed (reference %s)", what, reference, exc_info=error)
+        if isinstance(error, BrokerUnavailable):  # it says all there is, and each request fails until it is back
+            logger.error("%s failed (reference %s): %s", what, reference, error)
+        else:
+            logger.error("%s failed (reference %s)", what, reference, exc_info=error)
         return Refuse(ErrorCode.FAILED, f"{what} failed (reference {reference})")
 
     async def _pass(self, client: Session, gate: Callable[..., Any] | None) -> None:

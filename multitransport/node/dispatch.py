@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
@@ -35,9 +34,6 @@ from multitransport.protocol.frames import Presence as ShowPresence
 from multitransport.protocol.position import Position
 
 __all__ = ["Dispatch", "joined_frame"]
-
-
-logger = logging.getLogger("multitransport")
 
 
 class Entry(NamedTuple):
@@ -357,8 +353,7 @@ class Dispatch:
         except RoomFull as error:
             raise Refuse(ErrorCode.TOO_MANY_KEYS, str(error)) from None
         except BrokerUnavailable as error:
-            logger.warning("what %s publishes is not taken: %s", client.session_id, error)
-            raise Refuse(ErrorCode.FAILED, f"publishing to {frame.room!r} is not possible now") from None
+            raise self._checks.failure(error, f"publishing to {frame.room!r}") from None
 
 
 def joined_frame(seq: int | None, room: str, log: Log, recovery: Recovery, *, unasked: bool = False) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from multitransport.errors import ConfigurationError, Refuse
+from multitransport.errors import BrokerUnavailable, ConfigurationError, Refuse
 from multitransport.node.session import Session
 from multitransport.protocol.frames import DataOptions
 from tests.bare_host import Abort, BareHost
@@ -137,6 +137,17 @@ async def test_what_fails_is_told_with_a_reference_and_logged_once(
     assert caplog.text.count("Traceback") <= 1
     assert record.exc_info is not None
     assert app.host.within == []
+
+
+@EVERY_CHECK
+async def test_that_rooms_are_away_is_logged_in_a_line(run: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(Refuse) as refused:
+        await run(App(), raising(BrokerUnavailable("Redis did not answer within 2 s")))
+    assert refused.value.code == "failed"
+    assert "Redis" not in refused.value.message
+    [record] = caplog.records
+    assert record.exc_info is None
+    assert record.getMessage().endswith("(reference ref1): Redis did not answer within 2 s")
 
 
 @EVERY_CHECK

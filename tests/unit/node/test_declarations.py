@@ -128,6 +128,9 @@ def test_an_annotation_that_is_not_there_at_run_time_is_told() -> None:
         ({"max_keys": 5}, "max_keys is for rooms of mode 'state'"),
         ({"history": -1}, "history -1 is not between 0 and"),
         ({"retention_seconds": -1.0}, "retention_seconds must be above 0"),
+        ({"retention_seconds": float("inf")}, "retention_seconds must be .* at most 3153600000"),
+        ({"retention_seconds": float("nan")}, "retention_seconds must be above 0"),
+        ({"retention_seconds": 3_153_600_001}, "retention_seconds must be .* at most 3153600000"),
         ({"retention_bytes": 0}, "retention_bytes must be above 0"),
     ],
 )

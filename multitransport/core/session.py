@@ -104,3 +104,5 @@ class SessionRecord(msgspec.Struct):
     """The node that speaks for it."""
     busy: set[str] | None = None
     """Nodes that spoke for it before and still carry out frames of it."""
+    ending: bool = False
+    """Whether a node that is gone had claimed its end: it has to be ended again."""

@@ -59,7 +59,7 @@ class Checks:
         self._new_reference = new_reference
         self._connect = None if declarations.connect_check is None else _with_auth(ready, declarations.connect_check)
         self._transport = None if declarations.transport_hook is None else ready(declarations.transport_hook)
-        self._disconnect = [ready(function) for function in declarations.disconnect_callbacks]
+        self._disconnect = [(ready(function), once) for function, once in declarations.disconnect_callbacks]
         self._handlers = {
             event: Handler(ready(each.function), _payload(each), each.concurrent, each.repeatable, each.gate)
             for event, each in declarations.handlers.items()
@@ -148,8 +148,12 @@ class Checks:
         return await self._run(what, client, call, partial(handler.function, client, payload))
 
     async def disconnected(self, client: Session, reason: str) -> None:
-        """Run the disconnect callbacks; what one raises is logged and keeps none of the others."""
-        for function in self._disconnect:
+        """Run the disconnect callbacks; what one raises is logged and keeps none of the others. Those declared ``once``
+        are left out where a node that is gone may have run them.
+        """
+        for function, once in self._disconnect:
+            if once and client.record.ending:
+                continue
             try:
                 async with self._host.app_context():
                     await function(client, reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_type_hints, overload
 
 import msgspec
 from msgspec import structs
@@ -89,7 +89,7 @@ class Declarations:
     def __init__(self) -> None:
         self.connect_check: Callable[..., Any] | None = None
         self.transport_hook: Callable[..., Any] | None = None
-        self.disconnect_callbacks: list[Callable[..., Any]] = []
+        self.disconnect_callbacks: list[tuple[Callable[..., Any], bool]] = []
         self.rooms: list[RoomDeclaration] = []
         self.handlers: dict[str, HandlerDeclaration] = {}
         self.middlewares: list[Callable[..., Any]] = []
@@ -145,12 +145,26 @@ class Declarations:
         self.connect_check = function
         return function
 
-    def on_disconnect(self, function: F) -> F:
-        """Declare a callback ``(client, reason)`` for a session's end; it runs in an application context."""
+    @overload
+    def on_disconnect(self, function: F) -> F: ...
+
+    @overload
+    def on_disconnect(self, *, once: bool) -> Callable[[F], F]: ...
+
+    def on_disconnect(self, function: F | None = None, *, once: bool = False) -> F | Callable[[F], F]:
+        """Declare a callback ``(client, reason)`` for a session's end; it runs in an application context.
+
+        Where the node that runs it dies, it runs again on another one; with ``once`` it does not: then it has run once,
+        in part or not at all.
+        """
         self._may_declare()
-        must_take("a disconnect callback", function, ("client", "reason"))
-        self.disconnect_callbacks.append(function)
-        return function
+
+        def declare(function: F) -> F:
+            must_take("a disconnect callback", function, ("client", "reason"))
+            self.disconnect_callbacks.append((function, once))
+            return function
+
+        return declare if function is None else declare(function)
 
     def transports(self, function: F) -> F:
         """Declare the hook ``(client, transport) -> bool`` that may keep a client from a transport."""

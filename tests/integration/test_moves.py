@@ -33,10 +33,14 @@ class Place:
         self.app = app = Quart(__name__)
         app.secret_key = "a secret of the tests"
         asgi: Any = app  # Quart's types of ASGI are TypedDicts
-        self.rt = rt = MultiTransport(app, broker=broker, lease_seconds=1.0, resume_seconds=5.0, presence_seconds=1.0)
+        self.rt = rt = MultiTransport(
+            app, broker=broker, lease_seconds=1.0, resume_seconds=5.0, presence_seconds=1.0, drain_seconds=1.0
+        )
         self.ran: list[Any] = []
         self.ended: list[str] = []
+        self.ended_once: list[str] = []
         self.gate = asyncio.Event()
+        self.stuck = False
         self.http = httpx.AsyncClient(transport=AsgiTransport(asgi), base_url="http://here/realtime")
 
         @rt.on_connect
@@ -47,6 +51,12 @@ class Place:
         @rt.on_disconnect
         async def disconnect(client: Session, reason: str) -> None:
             self.ended.append(reason)
+
+        @rt.on_disconnect(once=True)
+        async def disconnect_once(client: Session, reason: str) -> None:
+            self.ended_once.append(reason)
+            if self.stuck:
+                await asyncio.Event().wait()
 
         @rt.room("hall", history=10, presence=True)
         async def join_hall(client: Session) -> None: ...
@@ -309,6 +319,19 @@ async def test_a_session_nobody_comes_back_for_ends_once_and_leaves_nothing(plac
     await eventually(lambda: [each for place in places for each in place.ended] == ["expired"], 12.0)
     await eventually(lambda: not any(len(place.node.sessions) for place in places))
     assert await places[0].rt.members("hall") == []
+
+
+async def test_an_end_whose_node_stops_in_its_callbacks_is_announced_again_but_not_once(places: list[Place]) -> None:
+    visitor = Visitor()
+    await visitor.poll(places[0], visitor.frame("join", "hall"))
+    places[0].stuck = True
+    await visitor.poll(places[0], ["bye"])
+    await eventually(lambda: places[0].ended_once)
+    await places[0].app.extensions["multitransport"].stop()
+    await eventually(lambda: any(place.ended for place in places[1:]), 10.0)
+    await eventually(lambda: not any(len(place.node.sessions) for place in places[1:]))
+    assert sorted(reason for place in places for reason in place.ended) == ["bye", "expired"]
+    assert [place.ended_once for place in places] == [["bye"], [], []]
 
 
 async def test_who_stays_at_a_node_that_stops_is_adopted_and_resumes_elsewhere(places: list[Place]) -> None:

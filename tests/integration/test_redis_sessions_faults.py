@@ -165,7 +165,7 @@ async def test_an_end_whose_node_died_is_claimed_again_and_nobody_attaches_meanw
         assert await one.end("s1", LastWord(4500, "never"), LATER)
         await cut_off(proxy)
         [adopted] = await other.adopt_all()
-        assert adopted.rooms == {"a": Position("e", 1)}
+        assert (adopted.rooms, adopted.ending) == ({"a": Position("e", 1)}, True)
         with pytest.raises(StaleAttach):
             await other.attach("s1", 2)
         assert await other.expired() == ["s1"]

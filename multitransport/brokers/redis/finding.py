@@ -34,7 +34,7 @@ class Finding:
         if mirror is not None and mirror.mine:
             return None if mirror.ended else mirror.record
         kept = await self.read(session_id)
-        return None if kept is None or kept.ended else kept.record
+        return None if kept is None or kept.record.ending else kept.record
 
     async def read(self, session_id: str) -> Kept | None:
         """Return the record as Redis has it."""

@@ -59,8 +59,6 @@ class Kept(NamedTuple):
     """How often the node that speaks for it has changed."""
     expires: int | None
     """When its time is over, in milliseconds of Redis, where it is not attached."""
-    ended: str
-    """Who has claimed its end: a node, a space, a nonce; or ''."""
     values: dict[bytes, bytes]
     """The fields of data, metas and credential, encoded."""
     replication: str
@@ -157,10 +155,10 @@ class _Reading:
             self._values[b"h"] = credential
         inbox.kept_bytes = sum(len(text(outcome)) for outcome in inbox.outcomes.values())
         expires = _number(found[b"x"]) if b"x" in found else None
-        ended = found.get(b"z", b"").decode()
+        record.ending = b"z" in found
         replication = found.get(b"g", b"").decode()
         former = found.get(b"w", b"").decode().partition(" ")[2]
-        return Kept(record, _number(found.get(b"t", b"")), expires, ended, self._values, replication, former)
+        return Kept(record, _number(found.get(b"t", b"")), expires, self._values, replication, former)
 
     def _take(self, kind: bytes, name: str, whole: bytes, value: bytes) -> None:
         record = self._record

@@ -284,8 +284,8 @@ class Speaking:
         fields = self._records.encode(key, record)
         for pair in values.items():
             fields += pair
-        if mirror.ended:
-            fields += ("z", mirror.ended)
+        if mirror.ended or record.ending:
+            fields += ("z", mirror.ended or "gone")
         registry = self._lease.registry
         await self.list_own(record.session_id)
         try:

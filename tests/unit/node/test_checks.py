@@ -299,3 +299,21 @@ async def test_every_disconnect_callback_runs_though_one_fails(caplog: pytest.Lo
     await app.checks.disconnected(app.client, "bye")
     assert seen == [("s", "bye", ["app"])] * 2
     assert caplog.text.count("Traceback") == 1
+
+
+async def test_a_callback_that_runs_once_is_left_out_where_it_may_have_run() -> None:
+    app = App()
+    seen = []
+
+    @app.declared.on_disconnect(once=True)
+    def once(client: Session, reason: str) -> None:
+        seen.append("once")
+
+    @app.declared.on_disconnect(once=False)
+    def again(client: Session, reason: str) -> None:
+        seen.append("again")
+
+    await app.checks.disconnected(app.client, "bye")
+    app.client.record.ending = True
+    await app.checks.disconnected(app.client, "bye")
+    assert seen == ["once", "again", "again"]

@@ -56,8 +56,8 @@ def test_there_is_one_connect_check_and_one_transport_hook() -> None:
 def test_there_may_be_several_disconnect_callbacks() -> None:
     declared = Declarations()
     declared.on_disconnect(print)
-    declared.on_disconnect(divmod)
-    assert declared.disconnect_callbacks == [print, divmod]
+    declared.on_disconnect(once=True)(divmod)
+    assert declared.disconnect_callbacks == [(print, False), (divmod, True)]
 
 
 def test_an_event_has_one_handler() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -115,7 +115,16 @@ class Asks:
 
     def gone(self, client: Session) -> None:
         """A session has ended: nobody will answer for it."""
-        for future in self._pending.get(client.session_id, {}).values():
+        self._give_up(client.session_id)
+
+    async def look(self, owner: Callable[[str], Awaitable[str | None]]) -> None:
+        """Give up what was asked of sessions that went to other nodes and ended there, ``owner`` says of which."""
+        for session_id in [each for each in self._pending if each not in self._sessions]:
+            if await owner(session_id) is None:
+                self._give_up(session_id)
+
+    def _give_up(self, session_id: str) -> None:
+        for future in self._pending.get(session_id, {}).values():
             if not future.done():
                 future.set_result(OutcomeUnknown("outcome_unknown", "the session has ended"))
 

@@ -314,6 +314,7 @@ class Node:
             looks += 1
             try:
                 await self._endings.look()
+                await self.verbs.asks.look(self._store.owner)
                 if looks % _SWEEP_EVERY == 0:
                     await self.hub.sweep()
             except Exception:

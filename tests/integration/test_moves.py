@@ -14,7 +14,7 @@ import httpx
 import pytest
 from quart import Quart
 
-from multitransport import MultiTransport, Session
+from multitransport import MultiTransport, OutcomeUnknown, Session
 from multitransport.core.session import SessionRecord, State
 from multitransport.node.node import Node
 from multitransport.protocol.codes import CloseCode
@@ -258,6 +258,17 @@ async def test_a_question_is_answered_from_another_node(places: list[Place]) -> 
     assert await visitor.until(places[1], "reply", 1) == ["reply", 1, "me"]
     await visitor.send(places[2], visitor.frame("answer", ask, "me again"))
     assert (await visitor.until(places[0], "error", 3))[2] == "unknown_ask"
+
+
+async def test_a_question_ends_with_its_session_wherever_that_is(places: list[Place]) -> None:
+    visitor = Visitor()
+    await visitor.poll(places[0])
+    client = places[0].node.sessions[visitor.session]
+    asked = asyncio.create_task(client.request("question", "really?", timeout=60.0))
+    await visitor.until(places[1], "pub")
+    await visitor.poll(places[1], ["bye"])
+    with pytest.raises(OutcomeUnknown, match="has ended"):
+        await asyncio.wait_for(asked, 20)
 
 
 async def test_what_the_server_does_reaches_a_session_from_any_node(places: list[Place]) -> None:

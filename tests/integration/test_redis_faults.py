@@ -299,6 +299,23 @@ async def test_volatile_publications_fail_while_redis_is_away_and_never_pile_up(
         await node.broker.flash("a", Draft("v", b"1"))
 
 
+@pytest.mark.parametrize("room", ["known", "new"])
+async def test_a_full_redis_refuses_and_loses_nothing(room: str) -> None:
+    async with RedisServer() as redis, nodes(redis.url) as (node,):
+        before = [await node.say("known", b'"%d"' % n) for n in range(20)][-1]
+        await node.put("known too", "k", b"1")
+        used = (await redis.call("INFO", "memory")).decode().partition("used_memory:")[2].split()[0]
+        await redis.call("CONFIG", "SET", "maxmemory", str(int(used) // 2))
+        with pytest.raises(BrokerUnavailable, match="OOM"):
+            await node.say(room, b'"refused"')
+        with pytest.raises(BrokerUnavailable, match="OOM"):
+            await node.put(f"{room} too", "k", b"2")
+        await redis.call("CONFIG", "SET", "maxmemory", "0")
+        assert await node.say("known", b'"taken"') == Position(before.epoch, before.offset + 1)
+        assert (await node.put("known too", "k", b"3")).offset == 2
+        assert await redis.call("XLEN", "multitransport:log:{.known}") == 21
+
+
 async def test_a_frozen_redis() -> None:
     async with RedisServer() as redis, nodes(redis.url, redis.url) as pair:
         witnesses = [await node.watch("a") for node in pair]

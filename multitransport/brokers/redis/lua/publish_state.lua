@@ -21,6 +21,7 @@ if refused then
     return refused
 end
 if not epoch or (size > 0 and redis.call('EXISTS', STATE) == 0) then
+    redis.call('HSET', META, 'r', REDIS) -- a full Redis refuses this, and not what comes once something is written
     redis.call('DEL', META, STATE, DELETIONS)
     redis.call('HSET', META, 'r', REDIS)
     epoch, top, size, base, deleted = ARGV[2], 0, 0, 0, 0

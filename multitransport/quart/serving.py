@@ -51,6 +51,7 @@ class Serving:
     def __init__(self, app: Quart, declarations: Declarations, defaults: Mapping[str, Any]) -> None:
         self.prefix = read_settings(app, defaults).prefix
         self.running: Running | None = None
+        self._stopping = False
         self._app = app
         self._declarations = declarations
         self._defaults = defaults
@@ -101,14 +102,19 @@ class Serving:
             await self.stop()
 
     async def stop(self) -> None:
-        """End the node and all it owns. Does nothing where none runs."""
-        running, self.running = self.running, None
-        if running is None:
+        """End the node and all it owns. Does nothing where none runs, or where that is under way."""
+        running = self.running
+        if running is None or self._stopping:
             return
-        for watch in running.watches:
-            watch.cancel()
-        await asyncio.gather(*running.watches, return_exceptions=True)
-        await running.node.stop()
+        self._stopping = True
+        try:
+            for watch in running.watches:
+                watch.cancel()
+            await asyncio.gather(*running.watches, return_exceptions=True)
+            await running.node.stop()
+        finally:
+            # Not before: handlers that end well meanwhile, and callbacks of sessions' ends, publish.
+            self.running, self._stopping = None, False
 
 
 async def drain_all() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from multitransport import ConfigurationError, MultiTransport, MultiTransportErr
 from multitransport.client import Publication, Room, connect
 from multitransport.testing.server import serve
 from multitransport.testing.waiting import eventually
+from tests.redis_server import RedisServer
 
 TRANSPORTS = ["websocket", "sse", "poll"]
 
@@ -210,6 +212,43 @@ async def test_publishing_where_it_cannot_be_is_said() -> None:
             rt.publish_from_thread("hall", "said", 1)
         assert (await rt.publish("hall", "said", 1)).offset == 1
         assert await asyncio.to_thread(lambda: asyncio.run(rt.publish("hall", "said", 2)).offset) == 2
+
+
+async def test_what_is_waited_for_while_the_application_stops_may_publish() -> None:
+    async with RedisServer() as redis:
+        for broker, waited_for in [("memory", ["callback stopped"]), (redis.url, ["handler"])]:
+            assert await published_while_stopping(broker) == waited_for
+
+
+async def published_while_stopping(broker: str) -> list[str]:
+    rt = hall(MultiTransport(broker=broker))
+    app = make(rt)
+    begun = asyncio.Event()
+    published: list[str] = []
+
+    async def publish(what: str) -> None:
+        await rt.publish("hall", "said", what)
+        published.append(what)
+
+    @rt.on("slow")
+    async def slow(client: Session, data: Any) -> None:
+        begun.set()
+        await eventually(lambda: app.extensions["multitransport"].running.node.draining)
+        await publish("handler")
+
+    @rt.on_disconnect
+    async def bye(client: Session, reason: str) -> None:
+        await publish(f"callback {reason}")
+
+    async with AsyncExitStack() as stack:
+        async with app.test_app():
+            client = await stack.enter_async_context(rt.test_client())
+            asking = asyncio.create_task(client.request("slow"))
+            stack.callback(asking.cancel)
+            await begun.wait()
+        with pytest.raises(MultiTransportError, match="not running"):
+            await rt.publish("hall", "said", "too late")
+    return published
 
 
 async def test_one_declaration_serves_two_applications() -> None:

@@ -336,7 +336,9 @@ async def test_an_error_of_redis_is_said(pair: list[Node], redis: RedisServer) -
 # Where Redis is
 
 
-@pytest.mark.parametrize("url", ["http://localhost", "redis://localhost/x", "redis://localhost?db=1&x=1", "localhost"])
+@pytest.mark.parametrize(
+    "url", ["http://localhost", "redis://localhost/x", "redis://localhost?db=1&x=1", "localhost", "redis://[::1"]
+)
 def test_a_url_that_is_no_redis_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError):
         RedisBroker(url)

@@ -316,6 +316,31 @@ async def test_a_full_redis_refuses_and_loses_nothing(room: str) -> None:
         assert await redis.call("XLEN", "multitransport:log:{.known}") == 21
 
 
+async def test_a_user_without_channels_is_told_so_and_goes_on_once_it_has_them(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with RedisServer() as redis:
+        await redis.call("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "resetchannels")
+        async with nodes(redis.url.replace("//", "//app:pw@"), redis.url) as (node, other):
+            await eventually(lambda: "NOPERM" in (node.broker.fault or ""))
+            with pytest.raises(BrokerUnavailable, match="NOPERM"):
+                await node.watch("a")
+            told = [record.getMessage() for record in caplog.records if "NOPERM" in record.getMessage()]
+            assert len(told) == 1
+            await redis.call("ACL", "SETUSER", "app", "allchannels")
+            await ready(node)
+            witness = await node.watch("a")
+            await other.say("a", b"1")
+            await eventually(lambda: witness.data == [b"1"])
+
+
+@pytest.mark.parametrize("host", ["redis..internal", "a" * 64])
+async def test_a_host_that_no_resolver_takes_is_a_fault_like_others(host: str) -> None:
+    async with nodes(f"redis://{host}") as (node,):
+        await eventually(lambda: host in (node.broker.fault or ""))
+        assert (node.broker.fault or "").startswith("Redis is away: ")
+
+
 async def test_a_frozen_redis() -> None:
     async with RedisServer() as redis, nodes(redis.url, redis.url) as pair:
         witnesses = [await node.watch("a") for node in pair]

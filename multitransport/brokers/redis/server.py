@@ -16,6 +16,9 @@ __all__ = ["Server", "Unreachable"]
 _PORT = 6379
 _SENTINEL_PORT = 26379
 
+_NO_CONNECTION = (OSError, UnicodeError)
+"""A name of a host that no resolver takes, such as ``redis..internal``, is a UnicodeError."""
+
 
 class Unreachable(Exception):
     """No connection could be made; the message says why."""
@@ -33,8 +36,11 @@ class Server:
     def __init__(self, url: str, connect_seconds: float) -> None:
         """Raises ConfigurationError where the URL is none of these."""
         check_broker(url)
-        parts = urlsplit(url)
         self.name = named(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise ConfigurationError(f"{self.name}: {error}") from None
         if parts.fragment or ("@" in parts.path + parts.query and parts.scheme != "unix"):
             raise ConfigurationError(
                 f"{self.name}: what is special in a password is escaped: %40 @, %2F /, %3F ?, %23 #"
@@ -76,7 +82,7 @@ class Server:
                 return await self._handshake(await self._open())
         except TimeoutError:
             raise Unreachable(f"{self.name} did not answer within {self._connect_seconds:g} s") from None
-        except (OSError, Refusal, ConnectionLost) as error:
+        except (*_NO_CONNECTION, Refusal, ConnectionLost) as error:
             raise Unreachable(f"{self.name}: {error}") from None
 
     async def _open(self) -> Connection:
@@ -97,7 +103,7 @@ class Server:
                 async with asyncio.timeout(self._connect_seconds / 2 / len(self._hosts)):
                     _, sentinel = await loop.create_connection(Connection, host, port, ssl=self._tls)
                     found = await self._ask(sentinel, group)
-            except (TimeoutError, OSError, Refusal, ConnectionLost) as error:
+            except (TimeoutError, *_NO_CONNECTION, Refusal, ConnectionLost) as error:
                 fault = error if str(error) else ConnectionLost(f"the Sentinel {host}:{port} does not answer")
                 continue
             if found is not None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from multitransport.brokers.redis.connection import Connection, Refusal
 from multitransport.brokers.redis.line import Line
+from multitransport.brokers.redis.publishing import is_passing
 from multitransport.brokers.redis.server import Server
 from multitransport.brokers.redis.timing import Timing
 
 __all__ = ["Subscription"]
+
+logger = logging.getLogger("multitransport")
 
 _AT_ONCE = 500
 """Channels of one command."""
@@ -40,10 +44,11 @@ class Subscription:
         self._own = own
         self._received = received
         self._confirmed = confirmed
-        self._line = Line(server, timing, self._opened, _probe)
+        self._line = Line(server, timing, self._opened, self._probe)
         self._connection: Connection | None = None
         self._wanted: dict[bytes, asyncio.Future[None]] = {}
         self._proven = asyncio.Event()
+        self._refusal: str | None = None
         self._sharded = sharded
         self._verb, self._message = ("SUBSCRIBE", b"message") if sharded is None else ("SSUBSCRIBE", b"smessage")
         self._subscribed = self._verb.lower().encode()
@@ -58,7 +63,9 @@ class Subscription:
         """Why this node may not hear what is announced; None where it does."""
         if self._line.fault is not None:
             return self._line.fault
-        return None if self._proven.is_set() else "the subscription is not confirmed yet"
+        if self._refusal is not None or self._proven.is_set():
+            return self._refusal
+        return "the subscription is not confirmed yet"
 
     @property
     def connections(self) -> int:
@@ -67,7 +74,7 @@ class Subscription:
 
     async def hears(self) -> None:
         """Return once what is said on the node's own channel is heard."""
-        while self.fault is not None:
+        while self._line.fault is not None or not self._proven.is_set():
             await asyncio.shield(self._line.standing)
             await self._proven.wait()
 
@@ -117,8 +124,8 @@ class Subscription:
                 self._connection.send(self._verb, *channels[start : start + at_once])
 
     def _pushed(self, message: Any) -> None:
-        if isinstance(message, Refusal) and self._sharded is not None:
-            self._sharded()
+        if isinstance(message, Refusal):
+            self._refused(message)
         if not isinstance(message, list) or len(message) != 3:
             return  # the answer to a probe
         kind, channel, content = message
@@ -129,12 +136,30 @@ class Subscription:
             self._sharded()
         elif kind == b"subscribe" and channel == self._own:
             self._proven.set()
+            self._accepted()
             self._confirmed(channel)
         elif kind == self._subscribed and (wanted := self._wanted.get(channel)) is not None:
             if not wanted.done():
                 wanted.set_result(None)
+            self._accepted()
             self._confirmed(channel)
 
+    def _refused(self, refusal: Refusal) -> None:
+        if is_passing(refusal):
+            if self._sharded is not None:
+                self._sharded()
+            return
+        told, self._refusal = self._refusal, f"Redis will not let this node subscribe: {refusal}"
+        if told != self._refusal:
+            logger.error("%s", self._refusal)
 
-def _probe(connection: Connection) -> None:
-    connection.send("PING")
+    def _accepted(self) -> None:
+        if self._refusal is not None and self._proven.is_set() and all(each.done() for each in self._wanted.values()):
+            self._refusal = None
+            logger.info("Redis lets this node subscribe")
+
+    def _probe(self, connection: Connection) -> None:
+        connection.send("PING")
+        if self._refusal is not None:  # somebody may have changed that
+            connection.send("SUBSCRIBE", self._own)
+            self.repeat()

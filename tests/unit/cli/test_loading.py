@@ -11,7 +11,7 @@ from quart import Quart
 from multitransport.cli.loading import load_app
 
 SOURCE = """
-from quart import Quart
+from quart import Quart, session
 
 app = Quart(__name__)
 number = 1
@@ -24,6 +24,9 @@ def create_app(name="made"):
 
 def make():
     return app
+
+def fail():
+    return 1 / 0
 """
 
 
@@ -69,6 +72,17 @@ def test_what_cannot_be_loaded_is_said_in_a_line(target: str, message: str) -> N
 
 
 @pytest.mark.usefixtures("module")
-def test_an_error_inside_the_module_keeps_its_traceback() -> None:
-    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
+def test_an_error_inside_the_module_is_told_from_its_own_line_on() -> None:
+    with pytest.raises(click.ClickException) as raised:
         load_app("broken_app:app")
+    first, *trace = raised.value.message.splitlines()
+    assert first == "broken_app cannot be loaded"
+    assert trace[1].endswith('broken_app.py", line 1, in <module>')
+    assert trace[-1] == "ModuleNotFoundError: No module named 'no_such_library'"
+
+
+def test_an_error_inside_a_factory_is_told_from_its_own_line_on(module: str) -> None:
+    with pytest.raises(click.ClickException) as raised:
+        load_app(f"{module}:fail()")
+    assert raised.value.message.splitlines()[2].endswith("in fail")
+    assert raised.value.message.endswith("ZeroDivisionError: division by zero")

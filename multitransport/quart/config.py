@@ -68,7 +68,8 @@ def read_secret_keys(app: Quart, *, shared: bool = False) -> list[str]:
         )
     if not current:
         logger.warning(
-            "there is no SECRET_KEY: resume tokens are signed with a random one, and are worth nothing after a restart"
+            "no SECRET_KEY is set: a random one signs what clients come back with, until this process ends. That does "
+            "while you develop; set app.secret_key, and keep it, before you deploy"
         )
         return [secrets.token_urlsafe(32)]
     fallbacks: Iterable[str | bytes] = app.config.get("SECRET_KEY_FALLBACKS") or ()

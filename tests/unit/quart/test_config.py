@@ -68,6 +68,7 @@ def test_without_a_secret_key_there_is_a_random_one_and_a_warning(caplog: pytest
     assert keys != others
     assert len(keys[0]) > 30
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
+    assert "set app.secret_key" in caplog.text
 
 
 def test_nodes_that_share_a_broker_must_share_a_secret_key() -> None:

@@ -12,6 +12,7 @@ __all__ = [
     "MAX_MEMBERS",
     "MAX_MEMBERS_BYTES",
     "MAX_MESSAGE_FRAMES",
+    "MAX_SECONDS",
     "Limits",
 ]
 
@@ -19,6 +20,11 @@ __all__ = [
 
 MAX_MESSAGE_FRAMES = 1_000
 """Frames of one message from a client. Beyond: close ``bad_protocol``."""
+
+MAX_SECONDS = 100 * 365 * 86_400
+"""The longest duration that can be set, 100 years: brokers count milliseconds, and JSON, in which nodes tell each other
+some, has no infinity. Beyond: ConfigurationError.
+"""
 
 MAX_FLASHES = 64
 """Volatile publications of one room that gather until its readers are told. Beyond: they are dropped."""

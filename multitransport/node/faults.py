@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from werkzeug.routing import Map, Rule
 
+from multitransport.core.limits import MAX_SECONDS
 from multitransport.core.names import name_fault
 from multitransport.errors import ConfigurationError
 from multitransport.protocol.frames import MAX_EVENT_CHARACTERS
@@ -29,8 +30,6 @@ __all__ = [
 Mode = Literal["log", "state"]
 Slow = Literal["skip", "conflate", "disconnect"]
 
-# Brokers count in milliseconds, and tell each other in JSON, which has no infinity.
-_MAX_RETENTION_SECONDS = 100 * 365 * 86_400
 _VARIABLE = re.compile(r"(?<=[<:])[a-zA-Z_]\w*>")
 
 
@@ -121,8 +120,8 @@ def kept_fault(mode: Mode, slow: Slow | None, history: object, presence: object,
 
 def _number_fault(name: str, value: object) -> str | None:
     if name == "retention_seconds" and isinstance(value, int | float) and not isinstance(value, bool):
-        kept = 0 < value <= _MAX_RETENTION_SECONDS
-        return None if kept else f"{name} must be above 0 and at most {_MAX_RETENTION_SECONDS} (100 years), not {value}"
+        kept = 0 < value <= MAX_SECONDS
+        return None if kept else f"{name} must be above 0 and at most {MAX_SECONDS} (100 years), not {value}"
     if not isinstance(value, int) or isinstance(value, bool):
         return f"{name} is a number, not {value!r}"
     return None if value > 0 or name == "history" else f"{name} must be above 0, not {value}"

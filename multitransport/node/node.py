@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from multitransport.brokers.base import Backend
 from multitransport.core.heartbeat import Action
 from multitransport.core.session import Event, SessionRecord, State, next_state
-from multitransport.errors import MultiTransportError
+from multitransport.errors import BrokerUnavailable, MultiTransportError
 from multitransport.node.admission import Admission
 from multitransport.node.attachment import Attachment, Close
 from multitransport.node.checks import Checks
@@ -312,13 +312,18 @@ class Node:
         while True:
             await asyncio.sleep(self._look_seconds)
             looks += 1
-            try:
-                await self._endings.look()
-                await self.verbs.asks.look(self._store.owner)
-                if looks % _SWEEP_EVERY == 0:
-                    await self.hub.sweep()
-            except Exception:
-                logger.exception("looking after sessions and rooms failed; trying again")
+            await self._try(self._endings.look())
+            await self._try(self.verbs.asks.look(self._store.owner))
+            if looks % _SWEEP_EVERY == 0:
+                await self._try(self.hub.sweep())
+
+    async def _try(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except BrokerUnavailable as error:
+            logger.warning("sessions and rooms cannot be looked after now: %s", error)
+        except Exception:
+            logger.exception("looking after sessions and rooms failed; trying again")
 
     def _over(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

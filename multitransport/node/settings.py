@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from multitransport.brokers.url import check_broker
-from multitransport.core.limits import Limits
+from multitransport.core.limits import MAX_SECONDS, Limits
 from multitransport.errors import ConfigurationError
 
 __all__ = ["TRANSPORTS", "Settings"]
@@ -85,5 +85,9 @@ class Settings(Limits, frozen=True, kw_only=True):
         check_broker(self.broker)
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if isinstance(value, int | float) and not isinstance(value, bool) and not value > 0:
+            if not isinstance(value, int | float) or isinstance(value, bool):
+                continue
+            if not value > 0:
                 raise ConfigurationError(f"{name} must be above 0, not {value}")
+            if name.endswith("_seconds") and value > MAX_SECONDS:
+                raise ConfigurationError(f"{name} must be at most {MAX_SECONDS} (100 years), not {value}")

@@ -11,6 +11,7 @@ from multitransport.core.publication import Draft
 from multitransport.errors import BrokerUnavailable
 from multitransport.protocol.position import Position
 from multitransport.testing.proxy import FaultProxy
+from multitransport.testing.server import free_port
 from multitransport.testing.waiting import eventually
 from tests.redis_nodes import KEEP, STATE, Node, Talk, Witness, nodes, talk, values
 from tests.redis_server import RedisServer
@@ -339,6 +340,14 @@ async def test_a_host_that_no_resolver_takes_is_a_fault_like_others(host: str) -
     async with nodes(f"redis://{host}") as (node,):
         await eventually(lambda: host in (node.broker.fault or ""))
         assert (node.broker.fault or "").startswith("Redis is away: ")
+
+
+async def test_a_cluster_that_cannot_be_reached_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    async with nodes(f"redis+cluster://127.0.0.1:{free_port()}") as (node,):
+        await eventually(lambda: caplog.records)
+        with pytest.raises(BrokerUnavailable, match="the cluster is away"):
+            await node.say("a", b"1")
+    assert [record.getMessage().count("the cluster is away") for record in caplog.records] == [1]
 
 
 async def test_a_frozen_redis() -> None:

@@ -205,6 +205,25 @@ async def test_data_that_cannot_be_kept_is_named_and_the_rest_is_kept(
     assert (moved.data, moved.metas) == ({"good": 2, "bad": 1}, {"a": 2})
 
 
+async def test_a_session_may_begin_with_a_lot_of_data(pair: list[Store]) -> None:
+    one, other = pair
+    data = {f"k{n}": n for n in range(9_000)}
+    await one.create(SessionRecord("s1", "new of s1", b"", None, 0, data=data), LATER)
+    assert (await other.attach("s1", 1)).record.data == data
+
+
+async def test_what_redis_refuses_is_logged_now_and_then(
+    pair: list[Store], redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    await make(pair[0])
+    await redis.call("DEL", "multitransport:session:{.s1}")
+    await redis.call("SET", "multitransport:session:{.s1}", "no hash")
+    for _ in range(3):
+        with pytest.raises(BrokerUnavailable, match="WRONGTYPE"):
+            await pair[1].find("s1")
+    assert [record.getMessage().count("WRONGTYPE") for record in caplog.records] == [1]
+
+
 async def test_what_is_not_saved_is_written_with_the_next_step(pair: list[Store]) -> None:
     one, other = pair
     record = await make(one)

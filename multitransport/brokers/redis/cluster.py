@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import binascii
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -15,6 +16,8 @@ from multitransport.brokers.redis.subscription import Subscription
 from multitransport.brokers.redis.timing import Timing
 
 __all__ = ["ClusterLine", "ClusterSubscription", "Topology", "slot_of"]
+
+logger = logging.getLogger("multitransport")
 
 _SLOTS = 16384
 _REFRESH_SECONDS = 15.0
@@ -81,8 +84,14 @@ class Topology:
                 return self._learn(await self._ask(address), address)
             except (Unreachable, Refusal, ConnectionLost, TimeoutError) as error:
                 fault = str(error) or f"{address[0]}:{address[1]} did not answer"
-        self.fault = f"the cluster is away: {fault}"
+        self._tell(f"the cluster is away: {fault}")
         return False
+
+    def _tell(self, fault: str) -> None:
+        """Say it once; attempts fail in the same way again and again, at one node or another."""
+        if self.fault is None or (not self.masters and fault != self.fault):
+            logger.warning("%s", fault)
+        self.fault = fault
 
     async def _ask(self, address: Address) -> list[Any]:
         connection = await self._server.at(*address).connect()

@@ -22,6 +22,9 @@ logger = logging.getLogger("multitransport")
 _FULL = ("OOM", "MISCONF")
 """What Redis says where it has no room."""
 
+_TELL_SECONDS = 1.0
+"""How often it is logged that Redis refuses something."""
+
 T = TypeVar("T")
 
 
@@ -44,6 +47,7 @@ class Fencing:
         self._line = line
         self._lease = lease
         self._timing = timing
+        self._tell_at = 0.0
 
     async def run(self, node: str, script: Script, keys: list[bytes], *arguments: str | int | bytes) -> Any:
         """Run a script as this node. Raises Gone, Moved, Doubtful; LeaseLost where it is not this node any more;
@@ -62,7 +66,7 @@ class Fencing:
                 if verb == "DOUBTFUL":
                     raise Doubtful(rest) from None
                 if verb != "LAPSED":
-                    raise BrokerUnavailable(f"Redis refused a step of a session: {refusal}") from None
+                    raise self._unavailable("a step of a session", refusal) from None
             # This process stood still between the look at its lease and Redis.
             await self._lease.checked()
 
@@ -71,14 +75,22 @@ class Fencing:
         try:
             return await self._once(lambda: self._line().run_script(script, keys, *arguments))
         except Refusal as refusal:
-            raise BrokerUnavailable(f"Redis refused a step of a session: {refusal}") from None
+            raise self._unavailable("a step of a session", refusal) from None
 
     async def call(self, key: bytes, *command: str | int | bytes) -> Any:
         """Send a command that anybody may. Raises BrokerUnavailable."""
         try:
             return await self._once(lambda: self._line().call(key, *command))
         except Refusal as refusal:
-            raise BrokerUnavailable(f"Redis refused to tell of a session: {refusal}") from None
+            raise self._unavailable("to tell of a session", refusal) from None
+
+    def _unavailable(self, what: str, refusal: Refusal) -> BrokerUnavailable:
+        """Log what is no passing fault: whoever asked may not."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._tell_at:
+            self._tell_at = now + _TELL_SECONDS
+            logger.error("Redis refused %s: %s", what, refusal)
+        return BrokerUnavailable(f"Redis refused {what}: {refusal}")
 
     async def _once(self, attempt: Callable[[], Awaitable[T]]) -> T:
         pause = self._timing.retry_seconds / 20

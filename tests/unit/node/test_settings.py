@@ -57,3 +57,11 @@ def test_every_number_is_above_zero(name: str, value: float) -> None:
 def test_durations_may_be_below_a_second(name: str) -> None:
     changed: dict[str, Any] = {name: 0.01}
     assert getattr(Settings(**changed), name) == 0.01
+
+
+@pytest.mark.parametrize("name", [name for name in NUMBERS if name.endswith("_seconds")])
+@pytest.mark.parametrize("value", [float("inf"), 1e10])
+def test_no_duration_is_longer_than_can_be_counted(name: str, value: float) -> None:
+    changed: dict[str, Any] = {name: value}
+    with pytest.raises(ConfigurationError, match=f"{name} must be at most 3153600000"):
+        Settings(**changed)

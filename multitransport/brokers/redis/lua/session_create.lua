@@ -5,6 +5,9 @@ if wrong then
     return wrong
 end
 local expires = NOW + tonumber(ARGV[4])
-redis.call('HSET', KEYS[1], 'n', ARGV[3], 'g', REDIS, 't', '1', 'x', text(expires), unpack(ARGV, 6))
+redis.call('HSET', KEYS[1], 'n', ARGV[3], 'g', REDIS, 't', '1', 'x', text(expires))
+for n = 6, #ARGV, 2 do -- unpack has a bound
+    redis.call('HSET', KEYS[1], ARGV[n], ARGV[n + 1])
+end
 keep(ARGV[5], expires)
 return {REDIS, text(expires)}

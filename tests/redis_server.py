@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from multitransport.brokers.redis.server import Server, Unreachable
+from multitransport.brokers.redis.connection import Connection, ConnectionLost, Refusal
 from multitransport.testing.server import free_port
 from multitransport.testing.waiting import eventually
 
@@ -74,12 +74,13 @@ class RedisServer:
         self.process.send_signal(signal.SIGCONT)
 
     async def call(self, *command: str | int | bytes) -> Any:
-        """Send one command over a connection of its own."""
-        connection = await Server(self.url, 2.0).connect()
-        try:
-            return await connection.request(*command)
-        finally:
-            connection.end("done")
+        """Send one command over a connection of its own, also where nodes would have none: to a replica."""
+        async with asyncio.timeout(10):
+            _, connection = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", self.port)
+            try:
+                return await connection.request(*command)
+            finally:
+                connection.end("done")
 
     async def keys(self) -> dict[str, int]:
         """Return every key with the milliseconds it has left, -1 for ever."""
@@ -101,6 +102,6 @@ class RedisServer:
         assert self.process is not None
         if self.process.returncode is not None:
             raise AssertionError(f"redis-server ended with {self.process.returncode}")
-        with contextlib.suppress(Unreachable):
+        with contextlib.suppress(OSError, Refusal, ConnectionLost):
             return bool(await self.call("PING") == b"PONG")
         return False

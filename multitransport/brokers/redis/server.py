@@ -133,8 +133,8 @@ class Server:
         try:
             await asyncio.gather(*asked)
             told = await _replication(connection)
-            if self._group is not None and told.get("role") != "master":
-                raise ConnectionLost("the Sentinels name a master that is none")
+            if told.get("role", "master") != "master" and not self.clustered:  # of a cluster any node tells its slots
+                raise ConnectionLost("this Redis is a replica, which takes nothing")
         except BaseException as error:
             connection.end(f"the handshake failed: {error}")
             raise

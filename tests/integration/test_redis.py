@@ -304,35 +304,6 @@ async def test_what_is_malformed_is_refused_and_counted(
     assert (witness.gaps, pair[0].flashed, len(caplog.records)) == ([], [], 1)
 
 
-async def test_entries_of_something_else_are_passed_over(pair: list[Node], redis: RedisServer) -> None:
-    position = await pair[0].say("a", b"1")
-    await redis.call("XADD", "multitransport:log:{.a}", "2-0", "what", "ever")
-    await redis.call("HSET", "multitransport:meta:{.a}", "o", "2")
-    await pair[0].say("a", b"3")
-    log = await pair[1].broker.subscribe("a", KEEP, Position(position.epoch, 0))
-    assert (log.base, log.top, pair[1].broker.refused) == (2, 3, 1)
-    assert not log.recover(Position(position.epoch, 0)).recovered
-
-
-async def test_an_evicted_meta_key_ends_the_epoch(pair: list[Node], redis: RedisServer) -> None:
-    former = await pair[0].say("a", b"1")
-    await redis.call("DEL", "multitransport:meta:{.a}")
-    position = await pair[0].say("a", b"2")
-    assert (position.epoch != former.epoch, position.offset) == (True, 1)
-    await pair[0].put("s", "k", b"1")
-    await redis.call("DEL", "multitransport:state:{.s}")
-    position = await pair[0].put("s", "k", b"2")
-    assert position.offset == 1
-
-
-async def test_an_error_of_redis_is_said(pair: list[Node], redis: RedisServer) -> None:
-    await redis.call("SET", "multitransport:meta:{.a}", "not a hash")
-    with pytest.raises(BrokerUnavailable, match="WRONGTYPE"):
-        await pair[0].say("a", b"1")
-    with pytest.raises(BrokerUnavailable, match="WRONGTYPE"):
-        await pair[0].broker.subscribe("a", KEEP)
-
-
 # Where Redis is
 
 

@@ -129,9 +129,9 @@ class Reading:
                 entries.append(_value(each, int(now)) if retention.keys else _entry(each, int(now)))
             except (BadAnnouncement, ValueError, UnicodeDecodeError, TypeError, IndexError):
                 self.refused += 1
-                # What comes before it cannot be joined to what comes after it.
-                entries = entries if retention.keys else []
         entries.sort(key=_by_offset)
+        if not retention.keys:
+            entries = _unbroken(entries, int(top))
         reaches_back = known is not None and (known.offset == 0 or known.epoch != epoch.decode())
         return Snapshot(
             epoch=epoch.decode(),
@@ -142,6 +142,18 @@ class Reading:
             base=base,
             entries=entries,
         )
+
+
+def _unbroken(entries: list[Entry], top: int) -> list[Entry]:
+    """Return those up to the last offset between which none is missing: what comes before a hole cannot be joined to
+    what comes after it.
+    """
+    kept = 0
+    for entry in reversed(entries):
+        if entry.offset != top - kept:
+            break
+        kept += 1
+    return entries[len(entries) - kept :]
 
 
 def _by_offset(entry: Entry) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -81,6 +82,11 @@ def _serve(
     access_log: bool,
 ) -> None:
     loop_factory = _loop_factory(uvloop)
+    # Hypercorn's own way of writing, which its workers have; what an application configures comes later.
+    logging.basicConfig(
+        format="[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s", datefmt="%Y-%m-%d %H:%M:%S %z"
+    )
+    logging.getLogger("multitransport").setLevel(logging.INFO)
     root_path = f"/{root_path.strip('/')}".rstrip("/")
     if not deflate:
         leave_deflate_off()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -33,7 +34,9 @@ class Server:
         self.config = Config()
         self.config.bind = [f"fd://{listener.detach()}"]
         self.config.graceful_timeout = grace_seconds
-        self.config.loglevel = "WARNING"
+        # Else it writes by itself, to the root logger's handlers too, and no lower than what it says of requests.
+        self.config.errorlog = errors = logging.getLogger("hypercorn.error")
+        errors.setLevel(logging.WARNING)
         self._app = app
         self._announce = announce
         self._grace_seconds = grace_seconds

@@ -43,6 +43,10 @@ def create_app() -> Quart:
     async def page() -> str:
         return url_for("multitransport.client")
 
+    @made.get("/raising")
+    async def raising() -> str:
+        raise LookupError("on purpose")
+
     @made.get("/flood")
     async def flood() -> str:
         for _ in range(200):

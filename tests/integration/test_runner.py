@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import socket
 import subprocess
@@ -127,6 +128,16 @@ async def test_below_a_root_path_it_serves_with_and_without_the_prefix() -> None
         for path in ("/app/page", "/page"):
             page = await client.get(f"http://127.0.0.1:{server.port}{path}")
             assert page.text == "/app/realtime/client.js"
+
+
+async def test_requests_are_logged_where_that_is_asked_for_and_warnings_with_their_time() -> None:
+    async with started((*RUN, "--access-log")) as server, httpx.AsyncClient() as client:
+        await client.get(f"http://127.0.0.1:{server.port}/page")
+        await eventually(lambda: '"GET /page 1.1" 200' in server.output)
+        await client.get(f"http://127.0.0.1:{server.port}/raising")
+        await eventually(lambda: "[ERROR] Exception on request GET /raising" in server.output)
+    [line] = [line for line in server.output.splitlines() if "GET /raising" in line and "ERROR" in line]
+    assert re.match(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[\d+\] ", line)
 
 
 async def test_a_socket_in_the_file_system(tmp_path: Path) -> None:

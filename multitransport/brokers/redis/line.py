@@ -17,6 +17,8 @@ __all__ = ["Commands", "Line", "evaluate", "forget", "tell_of_failure"]
 
 logger = logging.getLogger("multitransport")
 
+_NOT_YET = "not connected yet"
+
 
 async def evaluate(
     connection: Connection, script: Script, keys: list[bytes], *arguments: str | int | bytes, asking: bool = False
@@ -77,7 +79,7 @@ class Line:
     """Keeps one connection until it is cancelled.
 
     ``opened`` is called with each new one; ``probe`` has to make Redis say something. ``fault`` is None while the
-    connection stands.
+    connection stands; ``name`` is what it and the log call it.
     """
 
     def __init__(
@@ -86,14 +88,16 @@ class Line:
         timing: Timing,
         opened: Callable[[Connection], None] = lambda connection: None,
         probe: Callable[[Connection], None] = _ask,
+        name: str = "Redis",
     ) -> None:
         self._server = server
         self._timing = timing
         self._opened = opened
         self._probe = probe
+        self._name = name
         self._loop = asyncio.get_running_loop()
         self._standing: asyncio.Future[Connection] = self._loop.create_future()
-        self.fault: str | None = "not connected yet"
+        self.fault: str | None = _NOT_YET
         self.connections = 0
 
     async def run(self) -> None:
@@ -139,8 +143,8 @@ class Line:
             self._standing.result().end(reason)
 
     def _stand(self, connection: Connection) -> None:
-        if self.connections:
-            logger.info("Redis is back")
+        if self.fault != _NOT_YET:
+            logger.info("%s is back", self._name)
         self.fault = None
         self.connections += 1
         self._opened(connection)
@@ -152,7 +156,7 @@ class Line:
 
     def _tell(self, reason: str) -> None:
         """Say it once; attempts to connect fail in the same way again and again."""
-        fault = f"Redis is away: {reason}"
+        fault = f"{self._name} is away: {reason}"
         if self.fault is None or not self.connections:
             logger.log(logging.WARNING if fault != self.fault else logging.DEBUG, "%s", fault)
         self.fault = fault

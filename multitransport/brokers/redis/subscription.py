@@ -44,7 +44,7 @@ class Subscription:
         self._own = own
         self._received = received
         self._confirmed = confirmed
-        self._line = Line(server, timing, self._opened, self._probe)
+        self._line = Line(server, timing, self._opened, self._probe, "the subscription to Redis")
         self._connection: Connection | None = None
         self._wanted: dict[bytes, asyncio.Future[None]] = {}
         self._proven = asyncio.Event()

@@ -1,0 +1,77 @@
+"""What the guides to logins and to tests tell people to write does what they say."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from multitransport import ConnectionClosed, Refused
+from multitransport.testing.waiting import eventually
+from tests.integration.test_documented_code import ROOT, code, module, parts
+
+LOGINS = "docs/howto/authenticate.md"
+
+
+async def test_who_is_logged_in_may_do_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    who, _, rooms, handler = code(LOGINS)
+    app, rt = parts(module("app", "\n".join([who, rooms, handler]), monkeypatch))
+    async with app.test_app():
+        browser = app.test_client()
+        async with rt.test_client(cookies=browser) as stranger:
+            for room, said in (("accounts/ann", "refused"), ("staff/kitchen", "staff_only")):
+                with pytest.raises(Refused, match=said):
+                    await stranger.join(room)
+            with pytest.raises(Refused, match="login_first"):
+                await stranger.request("transfer", 5)
+        await browser.post("/login", form={"name": "ann"})
+        async with rt.test_client(cookies=browser) as ann:
+            kitchen = await ann.join("staff/kitchen")
+            await ann.join("accounts/ann")
+            assert await ann.request("transfer", 5) == "5 from ann"
+            await rt.leave("staff/kitchen", user="ann")
+            with pytest.raises(Refused, match="removed"):
+                await anext(kitchen)
+            await browser.post("/logout")
+            await eventually(lambda: ann.status == "closed")
+            with pytest.raises(ConnectionClosed, match="You have logged out"):
+                await ann.request("transfer", 5)
+
+
+async def test_a_token_says_who_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    who, by_token, *_ = code(LOGINS)
+    made = module("app", f"{who.partition('@rt.on_connect')[0]}\n{by_token}", monkeypatch)
+    made.__dict__["user_of"] = lambda token: asyncio.sleep(0, {"good": "ann"}.get(token))
+    app, rt = parts(made)
+    seen: list[Any] = []
+    rt.on("look")(lambda client, data=None: seen.append(client.user_id))
+    async with app.test_app():
+        async with rt.test_client(auth={"token": "good"}) as ann:
+            await ann.request("look")
+        assert seen == ["ann"]
+        for wrong in ({"token": "bad"}, None):
+            with pytest.raises(Refused, match="bad_token"):
+                async with rt.test_client(auth=wrong):
+                    pass
+
+
+def test_the_tests_pass(tmp_path: Path) -> None:
+    app, *tests = code("docs/howto/test.md")
+    (tmp_path / "app.py").write_text(app)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto")
+    for number, test in enumerate(tests):
+        (tmp_path / f"test_{number}.py").write_text(test)
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, "8 passed" in ended.stdout) == (0, True), ended.stdout

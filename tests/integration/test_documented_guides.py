@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from multitransport import ConnectionClosed, Refused
 from multitransport.testing.waiting import eventually
-from tests.integration.test_documented_code import ROOT, code, module, parts
+from tests.integration.test_documented_code import code, module, parts
 
 LOGINS = "docs/howto/authenticate.md"
 
 
 async def test_who_is_logged_in_may_do_more(monkeypatch: pytest.MonkeyPatch) -> None:
     who, _, rooms, handler = code(LOGINS)
-    app, rt = parts(module("app", "\n".join([who, rooms, handler]), monkeypatch))
+    app, rt = parts(module("app", f"{who}\n{rooms}\n{handler}", monkeypatch))
     async with app.test_app():
         browser = app.test_client()
         async with rt.test_client(cookies=browser) as stranger:
@@ -60,18 +56,15 @@ async def test_a_token_says_who_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
                     pass
 
 
-def test_the_tests_pass(tmp_path: Path) -> None:
+async def test_the_tests_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     app, *tests = code("docs/howto/test.md")
-    (tmp_path / "app.py").write_text(app)
-    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto")
-    for number, test in enumerate(tests):
-        (tmp_path / f"test_{number}.py").write_text(test)
-    ended = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (ended.returncode, "8 passed" in ended.stdout) == (0, True), ended.stdout
+    module("app", app, monkeypatch)
+    passed = 0
+    for number, source in enumerate(tests):
+        made = module(f"test_{number}", source, monkeypatch)
+        for test in [function for name, function in vars(made).items() if name.startswith("test_")]:
+            marks = [mark.args for mark in getattr(test, "pytestmark", ())]
+            for given in [{name: value} for name, values in marks for value in values] or [{}]:
+                await test(**given)
+                passed += 1
+    assert passed == 8

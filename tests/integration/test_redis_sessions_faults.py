@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -258,6 +259,20 @@ async def test_steps_wait_for_redis_and_questions_do_not() -> None:
         await commit
         assert (found := await other.find("s1"))
         assert (found.inbox.claimed, found.inbox.processed) == (2, 1)
+
+
+async def test_who_comes_while_redis_is_away_leaves_nothing_behind() -> None:
+    async with RedisServer() as redis, stores(redis.url) as (one,):
+        await make(one)
+        await redis.kill()
+        await eventually(lambda: one.broker.fault)
+        before = len(asyncio.all_tasks())
+        coming: list[Coroutine[Any, Any, Any]] = []
+        for name in (f"s{n}" for n in range(20)):
+            coming += (make(one, name), one.attach(name, 1), one.take(name, "another.1", LATER))
+        results = await asyncio.gather(*coming, return_exceptions=True)
+        assert {type(result) for result in results} == {BrokerUnavailable}
+        await eventually(lambda: len(asyncio.all_tasks()) <= before + 5)  # a few of the store's own may have begun
 
 
 async def test_with_killed_connections_everything_is_done_once() -> None:

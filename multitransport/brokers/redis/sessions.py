@@ -67,7 +67,7 @@ class RedisSessionStore:
         self._finding = finding = Finding(keys, records, fencing, speaking)
         self._attaching = Attaching(keys, records, fencing, lease, speaking, finding, timing)
         self._adopting = Adopting(keys, fencing, lease, speaking)
-        self._waiting = Waiting(speaking, timing.publish_seconds, lambda: broker.line.fault or self.fault)
+        self._waiting = Waiting(speaking, timing.publish_seconds, self._ready, self._why)
 
     @property
     def node(self) -> str:
@@ -145,15 +145,17 @@ class RedisSessionStore:
 
     async def create(self, record: SessionRecord, seconds: float) -> SessionRecord:
         """See SessionStore."""
-        work = self._attaching.create(record, milliseconds(seconds))
-        return await self._waiting.surely(work, lambda: self._abandon(record.session_id, None))
+        return await self._waiting.within(self._attaching.create(record, milliseconds(seconds)))
 
     async def attach(
         self, session_id: str, attach: int, secret_hash: bytes | None = None, credential: bytes = b""
     ) -> Attached:
         """See SessionStore."""
-        work = self._attaching.attach(session_id, attach, secret_hash, credential)
-        return await self._waiting.surely(work, lambda: self._abandon(session_id, attach))
+        return await self._waiting.surely(
+            session_id,
+            lambda: self._attaching.attach(session_id, attach, secret_hash, credential),
+            lambda: self._abandon(session_id, attach),
+        )
 
     async def adopt(self, seconds: float) -> list[SessionRecord]:
         """See SessionStore."""
@@ -161,8 +163,11 @@ class RedisSessionStore:
 
     async def take(self, session_id: str, former: str, seconds: float) -> SessionRecord | None:
         """See SessionStore."""
-        work = self._adopting.take(session_id, former, milliseconds(seconds))
-        return await self._waiting.surely(work, lambda: self._abandon(session_id, None))
+        return await self._waiting.surely(
+            session_id,
+            lambda: self._adopting.take(session_id, former, milliseconds(seconds)),
+            lambda: self._abandon(session_id, None),
+        )
 
     # Frames
 
@@ -334,6 +339,14 @@ class RedisSessionStore:
                 return None
 
         return await self._speaking.in_turn(mirror, work)
+
+    def _why(self) -> str | None:
+        return self._broker.line.fault or self.fault
+
+    async def _ready(self, session_id: str) -> None:
+        await self._line().ready(self._keys.session(session_id))
+        with contextlib.suppress(LeaseLost):  # the step itself finds that out
+            await self._lease.held(self.node)
 
     async def _abandon(self, session_id: str, attach: int | None) -> None:
         """Find out whether this node speaks for the session, which nobody waits for: then let it expire."""

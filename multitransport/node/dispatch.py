@@ -124,6 +124,8 @@ class Dispatch:
         frame, seq = repeat.frame, repeat.seq
         if client.tasks:
             await asyncio.wait(client.tasks)  # it may run here: the session has been elsewhere meanwhile
+        if client.moved:
+            return  # its client has sent it where it went, and there they know who is still busy with it
         if not client.record.inbox.is_done(seq):
             if isinstance(frame, Join | Leave | ShowPresence | Malformed) or (
                 isinstance(frame, Send) and self._checks.is_repeatable(frame.event)
@@ -131,7 +133,7 @@ class Dispatch:
                 await self._do(client, frame)
                 return
             outcome = encode(("error", seq, ErrorCode.OUTCOME_UNKNOWN, "the server that began this is gone"))
-            await self._store.commit(client.session_id, seq, outcome, self._settings.max_outcome_bytes)
+            await self.conclude(client, seq, outcome)
         if client.attachment is not None:
             client.attachment.repeat(seq)
             client.attachment.acknowledge()
@@ -142,6 +144,8 @@ class Dispatch:
         """
         seq = frame.seq
         assert seq is not None
+        if client.record.inbox.is_done(seq):
+            return  # in the place of this node, which was taken for gone before it came to it
         entries: list[Entry] = []
         outcome: Frame | None
         try:
@@ -155,7 +159,8 @@ class Dispatch:
         except Exception as error:  # noqa: BLE001 - a frame that was claimed must end, whatever is wrong here
             failure = self._checks.failure(error, "the server")
             outcome = encode(("error", seq, failure.code, failure.message))
-        await self._store.commit(client.session_id, seq, outcome, self._settings.max_outcome_bytes)
+        if not await self.conclude(client, seq, outcome):
+            return
         attachment = client.attachment
         if attachment is None:
             await self._moves.progressed(client)
@@ -165,6 +170,17 @@ class Dispatch:
         attachment.acknowledge()
         if entries:
             await self._begin(client, entries, told=True)
+
+    async def conclude(self, client: Session, seq: int, outcome: Frame | None) -> bool:
+        """Record the outcome of a frame; False where it is not to be told."""
+        noted = await self._store.commit(client.session_id, seq, outcome, self._settings.max_outcome_bytes)
+        mine = self._moves.is_mine(
+            client
+        )  # the store has said who speaks for it: the word of that may be lost, or late
+        if noted or client.state is State.ENDED:
+            return True
+        await self._moves.overruled(client, mine=mine)
+        return False
 
     async def _outcome(
         self, client: Session, frame: Leave | Send | Publish | ShowPresence | Malformed, seq: int

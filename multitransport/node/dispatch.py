@@ -124,8 +124,6 @@ class Dispatch:
         frame, seq = repeat.frame, repeat.seq
         if client.tasks:
             await asyncio.wait(client.tasks)  # it may run here: the session has been elsewhere meanwhile
-        if client.moved:
-            return  # its client has sent it where it went, and there they know who is still busy with it
         if not client.record.inbox.is_done(seq):
             if isinstance(frame, Join | Leave | ShowPresence | Malformed) or (
                 isinstance(frame, Send) and self._checks.is_repeatable(frame.event)

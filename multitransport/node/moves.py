@@ -178,14 +178,17 @@ class Moves:
         client.settling = client.record.busy = None
 
     async def _still_busy(self, client: Session, unheard: set[str]) -> set[str]:
-        record: SessionRecord | None = client.record
         if self.is_mine(client):
             await self.settle(client, unheard)
-        else:  # those that were busy before this node still come first
-            record = await self._store.find(client.session_id)
-            if record is not None:
-                client.record.data, client.record.metas = record.data, record.metas
-        return set(() if record is None else record.busy or ())
+            return set(client.record.busy or ())
+        # Those that were busy before this node still come first.
+        if (record := await self._store.find(client.session_id)) is None:
+            return set()
+        client.record.data, client.record.metas, client.record.inbox = record.data, record.metas, record.inbox
+        busy = set(record.busy or ())
+        if any(isinstance(job, Repeat) and not record.inbox.is_done(job.seq) for job in client.jobs):
+            busy.add(record.node)  # it may have gone back to where that was claimed
+        return busy
 
     async def settle(self, client: Session, unheard: Collection[str] = ()) -> None:
         """Bring a session to where the store has it, and tell its client what others did for it."""
@@ -258,7 +261,7 @@ class Moves:
         client.state = next_state(client.state, Event.MOVE)
         client.record.node = ""  # what is known of it here is not to be gone by any more
         self._sessions.remove(client)
-        client.jobs[1:] = [job for job in client.jobs[1:] if not isinstance(job, JoinRequest | Repeat)]
+        client.jobs[1:] = [job for job in client.jobs[1:] if not isinstance(job, JoinRequest)]
         attachment, client.attachment = client.attachment, None
         if attachment is not None:
             self._hub.leave_all(attachment.reader)

@@ -175,19 +175,21 @@ async def test_a_node_that_is_out_of_hearing_but_lives_is_waited_for() -> None:
         assert len(outcomes(visitor)) == 2
 
 
-async def test_who_passed_a_session_on_says_nothing_of_what_runs_where_it_came_from() -> None:
-    """Its client is back there, and what it repeated on its way may still be answered."""
+async def test_who_passed_a_session_on_waits_for_what_runs_where_it_came_from() -> None:
+    """Its client is back there, and what it repeated on its way will be answered there."""
     async with places(cut_off=2) as ((one, other, _), _, _):
         visitor = Visitor()
         slow = await begun(visitor, one)
-        await visitor.poll(other, slow)
-        await visitor.poll(one, slow)
-        await eventually(lambda: no_longer_at(visitor, other))
-        assert outcomes(visitor) == set()
+        note = visitor.frame("send", "note", 2)
+        await visitor.poll(other, slow, note)
+        await visitor.poll(one, slow, note)
+        await asyncio.sleep(2.5)  # nothing can be waited for: nothing must happen
+        assert (outcomes(visitor), other.ran) == (set(), [])
         one.gate.set()
         assert await visitor.until(one, "reply", 1) == ["reply", 1, 0]
-        await visitor.poll(other, slow)
-        assert len(outcomes(visitor)) == 1
+        assert await visitor.until(one, "reply", 2) == ["reply", 2, 1]
+        await eventually(lambda: no_longer_at(visitor, other))
+        assert len(outcomes(visitor)) == 2
 
 
 async def test_a_session_that_was_elsewhere_without_having_been_missed_is_told_what_is_unknown() -> None:

@@ -168,7 +168,7 @@ async def test_an_end_whose_node_died_is_claimed_again_and_nobody_attaches_meanw
         assert adopted.rooms == {"a": Position("e", 1)}
         with pytest.raises(StaleAttach):
             await other.attach("s1", 2)
-        assert await other.expired() == ["s1"]
+        assert await eventually(other.expired) == ["s1"]
         assert [await other.end("s1") for _ in range(2)] == [True, False]
         await other.remove("s1")
         assert (await other.last_word("s1"), await other.of_user("ann")) == (LastWord(4500, "never"), [])

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, NamedTuple, Protocol
 
 from multitransport.core.log import Log, Retention
@@ -184,9 +184,11 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def commit(self, session_id: str, seq: int, outcome: Frame | None, max_bytes: int) -> None:
+    async def commit(self, session_id: str, seq: int, outcome: Frame | None, max_bytes: int) -> bool:
         """Note a claimed seq as processed and keep its outcome, as ``Inbox.commit`` does, and with it what has changed
         of the record's data. What is processed already stays as it is.
+
+        False where this outcome is not to be told: there is another one, or this node may not say what becomes of it.
         """
         ...
 
@@ -230,9 +232,10 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def settle(self, session_id: str) -> None:
+    async def settle(self, session_id: str, unheard: Collection[str] = ()) -> None:
         """Bring the record of an own session to where the store has it after others were busy with it. Nodes without a
-        lease are busy no more.
+        lease are busy no more, nor are those ``unheard`` that are late with renewing theirs: they heard nothing of what
+        they were told.
         """
         ...
 
@@ -273,8 +276,8 @@ class Bus(Protocol):
         """End everything ``start`` began."""
         ...
 
-    async def tell(self, node: str, message: Any) -> None:
-        """Send a message that needs no answer. What does not arrive is lost."""
+    async def tell(self, node: str, message: Any) -> bool:
+        """Send a message that needs no answer. What does not arrive is lost; False where nobody listened."""
         ...
 
     async def ask(self, node: str, message: Any, seconds: float) -> Any:

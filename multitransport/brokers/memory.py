@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from multitransport.brokers.base import Attached, LastWord, StaleAttach, TooManyRooms
 from multitransport.core.log import Log, Retention
@@ -176,11 +176,13 @@ class MemorySessionStore:
             raise StaleAttach
         return record.inbox.claim(seqs, window)
 
-    async def commit(self, session_id: str, seq: int, outcome: Frame | None, max_bytes: int) -> None:
+    async def commit(self, session_id: str, seq: int, outcome: Frame | None, max_bytes: int) -> bool:
         """See SessionStore."""
         record = self._records.get(session_id)
-        if record is not None and seq > record.inbox.processed and seq not in (record.inbox.early or ()):
-            record.inbox.commit(seq, outcome, max_bytes)
+        if record is None or record.inbox.is_done(seq):
+            return False
+        record.inbox.commit(seq, outcome, max_bytes)
+        return True
 
     async def acknowledge(self, session_id: str, through: int) -> None:
         """See SessionStore."""
@@ -229,7 +231,7 @@ class MemorySessionStore:
         """See SessionStore. There is nobody to take from."""
         return None
 
-    async def settle(self, session_id: str) -> None:
+    async def settle(self, session_id: str, unheard: Collection[str] = ()) -> None:
         """See SessionStore."""
 
     async def finish(self, session_id: str) -> str | None:

@@ -127,7 +127,7 @@ class Dispatch:
                 await self._do(client, frame)
                 return
             outcome = encode(("error", seq, ErrorCode.OUTCOME_UNKNOWN, "the server that began this is gone"))
-            await self._store.commit(client.session_id, seq, outcome, self._settings.max_outcome_bytes)
+            await self.conclude(client, seq, outcome)
         if client.attachment is not None:
             client.attachment.repeat(seq)
             client.attachment.acknowledge()
@@ -138,6 +138,8 @@ class Dispatch:
         """
         seq = frame.seq
         assert seq is not None
+        if client.record.inbox.is_done(seq):
+            return  # in the place of this node, which was taken for gone before it came to it
         entries: list[Entry] = []
         outcome: Frame | None
         try:
@@ -151,7 +153,8 @@ class Dispatch:
         except Exception as error:  # noqa: BLE001 - a frame that was claimed must end, whatever is wrong here
             failure = self._checks.failure(error, "the server")
             outcome = encode(("error", seq, failure.code, failure.message))
-        await self._store.commit(client.session_id, seq, outcome, self._settings.max_outcome_bytes)
+        if not await self.conclude(client, seq, outcome):
+            return
         attachment = client.attachment
         if attachment is None:
             await self._moves.progressed(client)
@@ -161,6 +164,17 @@ class Dispatch:
         attachment.acknowledge()
         if entries:
             await self._begin(client, entries, told=True)
+
+    async def conclude(self, client: Session, seq: int, outcome: Frame | None) -> bool:
+        """Record the outcome of a frame; False where it is not to be told."""
+        noted = await self._store.commit(client.session_id, seq, outcome, self._settings.max_outcome_bytes)
+        mine = self._moves.is_mine(
+            client
+        )  # the store has said who speaks for it: the word of that may be lost, or late
+        if noted or client.state is State.ENDED:
+            return True
+        await self._moves.overruled(client, mine=mine)
+        return False
 
     async def _outcome(
         self, client: Session, frame: Leave | Send | Publish | ShowPresence | Malformed, seq: int

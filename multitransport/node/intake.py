@@ -113,7 +113,8 @@ class Intake:
 
     async def _take_answer(self, client: Session, answer: Answer | AnswerError) -> None:
         outcome = await self._answer(client, answer)
-        await self._store.commit(client.session_id, answer.seq, outcome, self._settings.max_outcome_bytes)
+        if not await self._dispatch.conclude(client, answer.seq, outcome):
+            return
         if client.attachment is not None:
             if outcome is not None:
                 client.attachment.put(answer.seq, outcome)

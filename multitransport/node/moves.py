@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections import Counter
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -15,7 +16,7 @@ from multitransport.node.attachment import Close
 from multitransport.node.hub import Hub
 from multitransport.node.peers import Peers
 from multitransport.node.request import Request
-from multitransport.node.session import JoinRequest, Session
+from multitransport.node.session import JoinRequest, Repeat, Session
 from multitransport.node.sessions import Sessions
 from multitransport.node.settings import Settings
 from multitransport.protocol.codes import CloseCode
@@ -27,6 +28,8 @@ logger = logging.getLogger("multitransport")
 _LOOK_AGAIN_SECONDS = 1.0
 """How long a session whose former node is busy waits for news before it asks the store: messages can be lost."""
 
+_UNHEARD = 2
+"""A node that so many of these times in a row nobody listened for is gone, if the store agrees."""
 
 _AT_ONCE = 100
 """Sessions whose nodes are asked for at the same time."""
@@ -52,7 +55,7 @@ class Moves:
         hub: Hub,
         sessions: Sessions,
         new_session: Callable[[SessionRecord, Request], Session],
-        own: Callable[[Coroutine[Any, Any, None]], object],
+        own: Callable[[Coroutine[Any, Any, Any]], object],
     ) -> None:
         self._settings = settings
         self._store = store
@@ -76,15 +79,16 @@ class Moves:
             self._own(self._tell_fence(attached.former, record, record.attach, superseded=True, busy=busy))
         if record.attach > attach or self._fences.get(session_id, 0) > attach:
             raise Close(CloseCode.STALE_ATTACH, "a newer transport carries this session")
-        client = self._sessions.get(session_id)
+        client = known = self._sessions.get(session_id)
         if client is None:
             client = self._leaving.pop(session_id, None)
             if client is not None:  # it is back before what was begun here is over
                 client.state = next_state(client.state, Event.ATTACH)
             else:
                 client = self._new_session(record, candidate.http) if candidate.resumed else candidate
-            client.inherited = record.inbox.claimed
             self._sessions.add(client)
+        if known is None or attached.former is not None:  # it may have been elsewhere without having been missed here
+            client.inherited = record.inbox.claimed
         client.record = record
         if client is not candidate:
             client.resume_as(candidate)
@@ -152,8 +156,9 @@ class Moves:
     # While others are busy
 
     async def settled(self, client: Session) -> None:
-        """Wait until no other node is busy any more with what came before."""
+        """Wait until no other node is busy any more with what came before, or is taken for gone."""
         waited_for = set(client.record.busy or ())
+        unheard = Counter[str]()
         while waited_for and client.state is not State.ENDED:
             client.settling = client.settling or asyncio.Event()
             client.settling.clear()
@@ -162,29 +167,33 @@ class Moves:
                     await client.settling.wait()
             except TimeoutError:
                 for node in waited_for:  # it may not have heard
-                    await self._tell_fence(node, client.record, client.record.attach)
+                    heard = await self._tell_fence(node, client.record, client.record.attach)
+                    unheard[node] = 0 if heard else unheard[node] + 1
             try:
-                waited_for &= await self._still_busy(client)
+                waited_for &= await self._still_busy(client, {node for node in unheard if unheard[node] >= _UNHEARD})
             except BrokerUnavailable:
                 logger.debug("%s waits on for %s", client.session_id, waited_for)
             except Exception:
                 logger.exception("%s waits on for %s", client.session_id, waited_for)
         client.settling = client.record.busy = None
 
-    async def _still_busy(self, client: Session) -> set[str]:
-        record: SessionRecord | None = client.record
-        if client.moved:  # those that were busy before this node still come first
-            record = await self._store.find(client.session_id)
-            if record is not None:
-                client.record.data, client.record.metas = record.data, record.metas
-        else:
-            await self.settle(client)
-        return set(() if record is None else record.busy or ())
+    async def _still_busy(self, client: Session, unheard: set[str]) -> set[str]:
+        if self.is_mine(client):
+            await self.settle(client, unheard)
+            return set(client.record.busy or ())
+        # Those that were busy before this node still come first.
+        if (record := await self._store.find(client.session_id)) is None:
+            return set()
+        client.record.data, client.record.metas, client.record.inbox = record.data, record.metas, record.inbox
+        busy = set(record.busy or ())
+        if any(isinstance(job, Repeat) and not record.inbox.is_done(job.seq) for job in client.jobs):
+            busy.add(record.node)  # it may have gone back to where that was claimed
+        return busy
 
-    async def settle(self, client: Session) -> None:
+    async def settle(self, client: Session, unheard: Collection[str] = ()) -> None:
         """Bring a session to where the store has it, and tell its client what others did for it."""
         rooms, outcomes = frozenset(client.record.rooms), frozenset(client.record.inbox.outcomes)
-        await self._store.settle(client.session_id)
+        await self._store.settle(client.session_id, unheard)
         if client.settling is not None:
             client.settling.set()
         await self.changed(client, rooms, outcomes)
@@ -193,6 +202,15 @@ class Moves:
         """Something was carried out for a session: if another node speaks for it, that node has to tell its client."""
         if client.moved and (node := await self._store.owner(client.session_id)) is not None:
             await self._peers.tell(node, "settle", client.session_id)
+
+    async def overruled(self, client: Session, *, mine: bool) -> None:
+        """The outcome of something that was carried out here is not to be told: this node was taken for gone, and the
+        word of another one counts.
+        """
+        if mine:
+            await self.settle(client)
+        else:
+            client.jobs[1:] = []  # nobody waits for what was claimed and not begun either
 
     # Leaving
 
@@ -211,8 +229,8 @@ class Moves:
 
     async def _tell_fence(
         self, node: str, record: SessionRecord, attach: int, *, superseded: bool = False, busy: bool = True
-    ) -> None:
-        await self._peers.tell(node, "fence", record.session_id, attach, superseded, busy)
+    ) -> bool:
+        return await self._peers.tell(node, "fence", record.session_id, attach, superseded, busy)
 
     async def _fence(self, session_id: str, attach: int, superseded: bool, busy: bool) -> None:
         """Another node speaks for a session since this attach; ``superseded``: by a hello. It waits for this one where

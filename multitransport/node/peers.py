@@ -40,10 +40,9 @@ class Peers:
         if self._bus is not None:
             await self._bus.stop()
 
-    async def tell(self, node: str, kind: str, *arguments: Any) -> None:
-        """Tell another node something; it is lost where that is away."""
-        if self._bus is not None:
-            await self._bus.tell(node, [kind, *arguments])
+    async def tell(self, node: str, kind: str, *arguments: Any) -> bool:
+        """Tell another node something; it is lost where that is away. False where nobody listened."""
+        return self._bus is not None and await self._bus.tell(node, [kind, *arguments])
 
     async def ask(self, node: str, kind: str, *arguments: Any, seconds: float) -> Any:
         """Ask another node. Raises NodeUnreachable."""

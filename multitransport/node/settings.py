@@ -35,7 +35,9 @@ class Settings(Limits, frozen=True, kw_only=True):
     """What the names of all keys and channels in Redis begin with. Deployments in one Redis need one each."""
 
     lease_seconds: float = 15.0
-    """How long others wait for a node that Redis hears nothing of, until they take its sessions over."""
+    """How long others wait for a node that Redis hears nothing of, until they take its sessions over. Who comes from a
+    node whose connections are gone waits for a quarter of it.
+    """
 
     ping_seconds: float = 25.0
     """How often the server pings."""

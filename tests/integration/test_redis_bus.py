@@ -50,7 +50,7 @@ async def test_data_of_json_and_bytes_comes_through(three: list[Member]) -> None
 async def test_what_is_told_arrives_once_also_at_oneself(three: list[Member]) -> None:
     for other in three:
         await asyncio.gather(other.broker.hears(), three[0].broker.hears())
-        await three[0].bus.tell(other.node, "news")
+        assert await three[0].bus.tell(other.node, "news") is True
         await eventually(partial(_heard, other, ["news"]))
 
 
@@ -68,7 +68,7 @@ async def test_a_node_that_is_gone_is_unreachable_at_once(three: list[Member]) -
     async with asyncio.timeout(1.0):
         with pytest.raises(NodeUnreachable, match="does not listen"):
             await three[1].bus.ask("nobody.1", 1, 60.0)
-    await three[1].bus.tell("nobody.1", 1)
+    assert await three[1].bus.tell("nobody.1", 1) is False
 
 
 async def test_a_node_that_does_not_answer_is_unreachable_in_time(three: list[Member]) -> None:
@@ -287,5 +287,5 @@ async def test_a_bus_without_redis_raises_and_forgets(caplog: pytest.LogCaptureF
     with caplog.at_level(logging.INFO):
         async with members(f"redis://127.0.0.1:{free_port()}", ["k"]) as (one,):
             one.broker.timing = msgspec.structs.replace(one.broker.timing, publish_seconds=0.2)
-            await one.bus.tell("nobody", 1)
+            assert await one.bus.tell("nobody", 1) is True, "who knows"
     assert "was not told" in caplog.text

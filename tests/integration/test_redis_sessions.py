@@ -82,17 +82,32 @@ async def test_what_was_claimed_before_is_carried_out_there(pair: list[Store]) -
     inbox = moved.inbox
     assert (former, moved.busy) == (one.node, {one.node})
     record.data = {"cart": 1}
-    await one.commit("s1", 1, b"one", 100)
+    assert await one.commit("s1", 1, b"one", 100) is True
     await one.join("s1", "a", Position("e", 1))
     await other.settle("s1")
     assert (moved.busy, inbox.processed, inbox.outcomes, moved.data) == ({one.node}, 1, {1: b"one"}, {"cart": 1})
     await one.commit("s1", 2, None, 100)
     assert await one.finish("s1") == other.node
-    await one.commit("s1", 3, b"too late", 100)
+    assert await one.commit("s1", 3, b"too late", 100) is False
     await other.settle("s1")
     assert (moved.busy, inbox.processed, moved.rooms) == (None, 2, {"a": Position("e", 1)})
     assert moved.inbox is inbox
     assert await other.claim("s1", 2, [3], 8) == 2
+
+
+async def test_of_two_outcomes_of_one_frame_one_is_told(pair: list[Store]) -> None:
+    one, other = pair
+    await make(one)
+    await one.claim("s1", 1, [1, 2, 3], 8)
+    moved, _ = await other.attach("s1", 2)
+    for seq, outcome in [(1, b"unknown"), (3, None)]:
+        assert await other.commit("s1", seq, outcome, 100) is True
+        assert await one.commit("s1", seq, b"done", 100) is False
+    noted = await asyncio.gather(one.commit("s1", 2, b"done", 100), other.commit("s1", 2, b"unknown", 100))
+    assert sorted(noted) == [False, True]
+    await other.settle("s1")
+    assert moved.inbox.outcomes == {1: b"unknown", 2: b"done" if noted[0] else b"unknown"}
+    assert (moved.inbox.processed, moved.busy) == (3, {one.node})
 
 
 async def test_a_session_that_comes_back_in_the_middle_is_the_same_objects(pair: list[Store]) -> None:
@@ -272,6 +287,8 @@ async def test_a_step_whose_answer_is_lost_was_taken_once(redis: RedisServer, st
             assert found == record
         if step == "claim":
             assert (result, record.inbox.claimed) == (2, 3)
+        if step == "commit":
+            assert result is True
 
 
 @pytest.mark.parametrize("speaks", ["another node", "this node"])

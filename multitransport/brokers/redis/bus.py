@@ -35,6 +35,10 @@ _ATTEMPTS_IN_A_CLUSTER = 10
 or whose channel is moved in a cluster, is back in no time."""
 
 
+class _Unheard(NodeUnreachable):
+    """Redis says that nobody listens."""
+
+
 class RedisBus:
     """A Bus over the channels of a RedisBroker, whose connection and subscription it shares.
 
@@ -72,16 +76,18 @@ class RedisBus:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def tell(self, node: str, message: Any) -> None:
+    async def tell(self, node: str, message: Any) -> bool:
         """See Bus. Raises ValueError for a message that is too large."""
         if self._is_own(node):
             self._own(self._handled(message))
-            return
+            return True
         try:
             async with asyncio.timeout(self._broker.timing.publish_seconds):
                 await self._send(node, Tell(next(self._ids), self._broker.node, message))
         except (NodeUnreachable, TimeoutError) as error:
             logger.info("node %s was not told: %s", node, str(error) or self._broker.fault)
+            return not isinstance(error, _Unheard)
+        return True
 
     async def ask(self, node: str, message: Any, seconds: float) -> Any:
         """See Bus. Raises ValueError for a message that is too large."""
@@ -121,7 +127,7 @@ class RedisBus:
                     return
         finally:
             self._sending -= len(sealed)
-        raise NodeUnreachable(f"node {node} does not listen")
+        raise _Unheard(f"node {node} does not listen")
 
     async def _publish(self, channel: bytes, sealed: bytes, pause: float) -> bool:
         """Publish it until that is answered, and tell whether somebody listens."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from multitransport.brokers.redis.connection import ConnectionLost, Refusal
@@ -33,7 +33,7 @@ class LeaseLost(Exception):
 
 
 class Lease:
-    """Renewed three times as often as it ends.
+    """Renewed five times as often as it ends.
 
     Whoever is late renews, unless another node has ended the lease meanwhile: then ``lost`` is called, and another
     lease is taken, under another id of the node. ``renewed`` is called with True where Redis, or the connection to it,
@@ -60,6 +60,7 @@ class Lease:
         self._number = 1
         self._ends_at = 0.0
         self._time: tuple[int, float] = 0, 0.0
+        self._renewed_at = self._steady_since = 0.0
         self._connections = 0
         self._hurried = asyncio.Event()
         self._turn: asyncio.Future[None] | None = None
@@ -103,7 +104,7 @@ class Lease:
                 await asyncio.sleep(min(self._timing.retry_seconds, self._timing.lease_seconds / 10))
                 continue
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._timing.lease_seconds / 3):
+                async with asyncio.timeout(self._timing.renew_seconds):
                     await self._hurried.wait()
 
     async def end(self) -> None:
@@ -132,11 +133,18 @@ class Lease:
         self._hurried.set()
         await asyncio.shield(self._turn)
 
-    async def living(self, call: Call) -> list[str]:
-        """Return the nodes whose leases nobody has ended and that are not late by much."""
-        late = self.now - milliseconds(self._timing.lease_seconds / 3)
-        found = await call(self._keys[0], "ZRANGEBYSCORE", self._keys[0], late, "+inf")
-        return [node.decode(errors="replace") for node in found]
+    async def living(self, call: Call, unheard: Collection[str] = ()) -> list[str]:
+        """Return the nodes whose leases nobody has ended and that are not late by much. One that is ``unheard``, since
+        nobody listens to what it is told, is gone as soon as it is late with renewing its lease.
+        """
+        now, timing = self.now, self._timing
+        late = now - milliseconds(timing.lease_seconds / 3)
+        found = await call(self._keys[0], "ZRANGEBYSCORE", self._keys[0], late, "+inf", "WITHSCORES")
+        ends = {node.decode(errors="replace"): float(end) for node, end in zip(found[::2], found[1::2], strict=True)}
+        # Where this node was late itself, perhaps it was Redis that was away, and the others come any moment.
+        steady = asyncio.get_running_loop().time() - self._steady_since >= timing.overdue_seconds
+        due = now + milliseconds(timing.lease_seconds - timing.overdue_seconds) if steady else late
+        return [node for node in ends if node not in unheard or ends[node] >= due]
 
     async def bury(self, node: str, call: Call) -> None:
         """Forget a dead node that has left nothing."""
@@ -160,8 +168,12 @@ class Lease:
         until, registry, now, *dead = await line.run_script(
             _RENEW, self._keys, self.node, self.registry, secrets.token_urlsafe(9), lease, self._kept
         )
-        self._time = int(now), asyncio.get_running_loop().time()
+        answered_at = asyncio.get_running_loop().time()
+        self._time = int(now), answered_at
         anew = (self.registry, self._connections) != (registry.decode(), connections)
+        if anew or answered_at - self._renewed_at > self._timing.overdue_seconds:
+            self._steady_since = answered_at
+        self._renewed_at = answered_at
         self.registry, self._connections = registry.decode(), connections
         self.dead = [node.decode(errors="replace") for node in dead]
         if until == b"0":

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from multitransport.brokers.base import Attached, LastWord, StaleAttach
 from multitransport.brokers.redis.adopting import Adopting
@@ -27,7 +27,7 @@ from multitransport.brokers.redis.records import (
     field,
 )
 from multitransport.brokers.redis.scripts import Script
-from multitransport.brokers.redis.speaking import Detaching, Outcome, Speaking
+from multitransport.brokers.redis.speaking import Detaching, Outcome, Overtaken, Speaking
 from multitransport.brokers.redis.waiting import Waiting
 from multitransport.core.inbox import Inbox
 from multitransport.core.session import SessionRecord
@@ -178,10 +178,12 @@ class RedisSessionStore:
             raise StaleAttach
         return await self._speaking.in_turn(mirror, lambda: self._claim(mirror, attach, seqs, window))
 
-    async def commit(self, session_id: str, seq: int, outcome: Frame | None, max_bytes: int) -> None:
+    async def commit(self, session_id: str, seq: int, outcome: Frame | None, max_bytes: int) -> bool:
         """See SessionStore."""
-        if (mirror := self._speaking.mirrors.get(session_id)) is not None:
-            await self._speaking.in_turn(mirror, lambda: self._commit(mirror, seq, outcome, max_bytes))
+        mirror = self._speaking.mirrors.get(session_id)
+        if mirror is None:
+            return False
+        return await self._speaking.in_turn(mirror, lambda: self._commit(mirror, seq, outcome, max_bytes))
 
     async def acknowledge(self, session_id: str, through: int) -> None:
         """See SessionStore. Redis hears of it with the next step of the session."""
@@ -223,10 +225,10 @@ class RedisSessionStore:
         if mirror is not None and mirror.record.attach == attach:
             await self._write(mirror, detaching=(attach, milliseconds(seconds)))
 
-    async def settle(self, session_id: str) -> None:
+    async def settle(self, session_id: str, unheard: Collection[str] = ()) -> None:
         """See SessionStore."""
         if (mirror := self._speaking.own(session_id)) is not None:
-            await self._settled(mirror)
+            await self._settled(mirror, unheard)
 
     async def finish(self, session_id: str) -> str | None:
         """See SessionStore."""
@@ -273,10 +275,10 @@ class RedisSessionStore:
             raise StaleAttach from None
         return inbox.claim(seqs, window)
 
-    async def _commit(self, mirror: Mirror, seq: int, outcome: Frame | None, max_bytes: int) -> None:
+    async def _commit(self, mirror: Mirror, seq: int, outcome: Frame | None, max_bytes: int) -> bool:
         inbox = mirror.record.inbox
-        if seq <= inbox.processed or seq in (inbox.early or ()):
-            return
+        if inbox.is_done(seq):
+            return False
         told: Outcome = (seq, "", b"")
         if outcome is not None:
             fits = inbox.kept_bytes + len(text(outcome)) <= max_bytes
@@ -284,16 +286,18 @@ class RedisSessionStore:
             max_bytes = sys.maxsize if fits else -1  # decided: what is acknowledged meanwhile changes nothing
         try:
             changes = await self._speaking.write(mirror, outcome=told)
-        except (Moved, LeaseLost):
-            return
+        except (Moved, LeaseLost, Overtaken):
+            return False
         inbox.commit(seq, outcome, max_bytes)
         self._log(mirror, changes)
+        return True
 
-    async def _settle(self, mirror: Mirror) -> None:
+    async def _settle(self, mirror: Mirror, unheard: Collection[str]) -> None:
         session_id = mirror.record.session_id
         try:
             self._log(mirror, await self._speaking.write(mirror))
-            fields = await self._speaking.step(mirror, _SETTLE, *await self._lease.living(self._fencing.call))
+            living = await self._lease.living(self._fencing.call, unheard)
+            fields = await self._speaking.step(mirror, _SETTLE, *living)
         except (Moved, LeaseLost):
             return
         if (kept := self._speaking.decoded(session_id, fields)) is not None:
@@ -361,8 +365,8 @@ class RedisSessionStore:
         if attach is not None and mirror.record.attach == attach:
             await self.detach(session_id, attach, _ABANDONED_LEASES * self._timing.lease_seconds)
 
-    async def _settled(self, mirror: Mirror) -> None:
-        await self._speaking.in_turn(mirror, lambda: self._settle(mirror))
+    async def _settled(self, mirror: Mirror, unheard: Collection[str] = ()) -> None:
+        await self._speaking.in_turn(mirror, lambda: self._settle(mirror, unheard))
 
     def _log(self, mirror: Mirror, changes: Changes) -> None:
         for name, fault in changes.faults.items():

@@ -18,7 +18,7 @@ from multitransport.brokers.redis.scripts import Script
 from multitransport.brokers.redis.timing import Timing
 from multitransport.core.session import SessionRecord
 
-__all__ = ["Detaching", "Speaking"]
+__all__ = ["Detaching", "Outcome", "Overtaken", "Speaking"]
 
 logger = logging.getLogger("multitransport")
 
@@ -39,6 +39,10 @@ Outcome = tuple[int, str, bytes]
 
 Detaching = tuple[int, int]
 """The attach that ended, and after how many milliseconds the session expires."""
+
+
+class Overtaken(Exception):
+    """What was written has been taken, but for the outcome: there is another one of this seq."""
 
 
 class Speaking:
@@ -175,7 +179,9 @@ class Speaking:
         gone: Sequence[bytes] = (),
         changed: Sequence[str | int | bytes] = (),
     ) -> Changes:
-        """Write what has changed. Raises as ``step``; a mirror that is of no use any more is dropped then."""
+        """Write what has changed. Raises as ``step``; a mirror that is of no use any more is dropped then. Raises
+        Overtaken.
+        """
         changes = mirror.changes()
         fields = [*gone, *changes.gone]
         values: list[str | int | bytes] = [*changed]
@@ -184,7 +190,7 @@ class Speaking:
         attach, expiring = ("", 0) if detaching is None else detaching
         acked = mirror.record.inbox.acked
         try:
-            node, expires = await self.step(
+            node, expires, noted = await self.step(
                 mirror, _WRITE, self.kept_for, acked, *outcome, attach, expiring, len(fields), *fields, *values
             )
         except (Moved, LeaseLost):
@@ -194,6 +200,8 @@ class Speaking:
         mirror.record.node = node.decode()
         if detaching is not None and mirror.mine:
             self.expire(mirror, int(expires) or None)
+        if not noted:
+            raise Overtaken
         return changes
 
     async def list_own(self, *session_ids: str) -> None:

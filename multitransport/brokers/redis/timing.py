@@ -35,7 +35,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """How long a room waits, when Redis began anew, for a node that knows its last entry."""
 
     lease_seconds: float = 15.0
-    """How long a node may speak for its sessions without having renewed that, which it does three times as often. When
+    """How long a node may speak for its sessions without having renewed that, which it does five times as often. When
     two thirds more have passed, another node has ended it."""
 
     session_seconds: float = 3600.0
@@ -55,3 +55,13 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 
     max_held_bytes: int = 1 << 20
     """Announcements held per room while its log is read. Beyond: they are dropped, and the log is read again."""
+
+    @property
+    def renew_seconds(self) -> float:
+        """How often a node renews its lease."""
+        return self.lease_seconds / 5
+
+    @property
+    def overdue_seconds(self) -> float:
+        """A node that nobody hears, and that has not renewed its lease for so long, is gone."""
+        return self.lease_seconds / 4

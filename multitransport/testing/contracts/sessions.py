@@ -63,7 +63,7 @@ class SessionStoreContract(ABC):
     async def test_with_one_node_there_is_nothing_to_settle_or_to_finish(self, store: SessionStore) -> None:
         record, former = await store.attach("s1", 1)
         await store.join("s1", "a", Position("e", 1))
-        await store.settle("s1")
+        await store.settle("s1", ["another"])
         assert (former, await store.finish("s1"), await store.finish("s2")) == (None, store.node, None)
         assert (record.attach, record.rooms, await store.find("s1")) == (1, {"a": Position("e", 1)}, record)
 
@@ -183,8 +183,11 @@ class SessionStoreContract(ABC):
         await store.attach("s1", 1)
         await store.claim("s1", 1, [1, 2, 3], 4)
         await store.commit("s1", 1, Blob(b"frame", b"\x00message"), 100)
-        for seq, outcome in [(3, b"three"), (1, b"other"), (3, None), (3, b"other")]:
+        noted = [
             await store.commit("s1", seq, outcome, 100)
+            for seq, outcome in [(3, b"three"), (1, b"other"), (3, None), (3, b"other")]
+        ]
+        assert noted == [True, False, False, False]
         assert (found := await store.find("s1"))
         assert (found.inbox.processed, found.inbox.early) == (1, {3})
         assert found.inbox.outcomes == {1: Blob(b"frame", b"\x00message"), 3: b"three"}
@@ -224,7 +227,7 @@ class SessionStoreContract(ABC):
             await store.attach("s2", 1)
         with pytest.raises(StaleAttach):
             await store.claim("s2", 1, [1], 4)
-        await store.commit("s2", 1, b"1", 100)
+        assert await store.commit("s2", 1, b"1", 100) is False
         await store.acknowledge("s2", 1)
         await store.join("s2", "a", Position("e", 1))
         await store.leave("s2", "a")

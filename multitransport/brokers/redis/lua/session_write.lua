@@ -1,13 +1,14 @@
 -- Write what has changed of a record. KEYS record. ARGV: replication id, end of lease, node, milliseconds it is kept, acknowledged seq,
 -- processed seq or 0, whether its outcome is kept (1), too large (0) or none (''), outcome, attach to be detached or '', after how many
 -- milliseconds it expires then, number of fields that go, those, fields and values.
--- Returns which node speaks for it, and when it expires or 0.
+-- Returns which node speaks for it, when it expires or 0, and 0 where the seq had been processed with another outcome, else 1: a repeat of
+-- this very write finds its own.
 local found, wrong = record(true)
 if not found then
     return wrong
 end
 
-local seq = tonumber(ARGV[6])
+local seq, noted = tonumber(ARGV[6]), 1
 local early = {}
 for each in string.gmatch(found.early or '', '%d+') do
     early[tonumber(each)] = true
@@ -30,6 +31,8 @@ if seq > found.processed and not early[seq] then
     end
     redis.call('HSET', KEYS[1], 'p', text(found.processed))
     forget('e', table.concat(left, ','))
+elseif seq > 0 and redis.call('HGET', KEYS[1], 'o:' .. ARGV[6]) ~= (ARGV[7] == '1' and ARGV[8]) then
+    noted = 0
 end
 acknowledge(found, tonumber(ARGV[5]))
 
@@ -46,4 +49,4 @@ if found.attach == ARGV[9] and found.node == ARGV[3] and not found.ended then
     redis.call('HSET', KEYS[1], 'x', text(found.expires))
 end
 keep(ARGV[4], found.expires)
-return {found.node, text(found.expires or 0)}
+return {found.node, text(found.expires or 0), noted}

@@ -65,7 +65,7 @@ class Line(Protocol):
 
 
 class Cursor:
-    """A reader's place in one room's log."""
+    """A reader's place in one room's log. It is ``ready`` while it waits for its turn to be read."""
 
     __slots__ = ("epoch", "log", "offset", "reader", "ready")
 
@@ -81,37 +81,36 @@ class Cursor:
         """Whether there is anything to read."""
         return self.offset < self.log.top or self.epoch != self.log.epoch
 
-    @property
-    def goes_on(self) -> bool:
-        """Whether it reads on now that it has read."""
-        return self.behind
-
     def flush(self) -> None:
         """The log has grown: have it read now."""
-        if self.behind and not self.ready:
+        if not self.ready and self.behind:
             self.ready = True
             self.reader.ready.append(self)
         self.reader.owner.flush()
 
-    def skip(self) -> Gap | None:
+    def read(self, items: list[Slice | Gap], limit_bytes: int) -> int:
+        """Add what comes next to the items, about ``limit_bytes`` of it behind what was lost before it, and move past
+        it; return its size. It stays ``ready`` where it goes on.
+        """
+        log = self.log
+        if self.offset < log.base or self.epoch != log.epoch:
+            items.append(self._skip())
+        size = 0
+        if self.offset < log.top:
+            found = log.slice(self.offset, limit_bytes)
+            self.offset = found.last
+            if found.excluded and (session_id := self.reader.owner.session_id) in found.excluded:
+                found = found.without(session_id, at_frame(log.room, Position(log.epoch, found.last)))
+            items.append(found)
+            size = found.size
+        self.ready = self.offset < log.top
+        return size
+
+    def _skip(self) -> Gap:
         """Move on to what the log still has, and say what was lost."""
         log = self.log
-        if self.epoch != log.epoch:
-            # Offsets mean something else than before: what was lost nobody can know.
-            self.epoch = log.epoch
-            self.offset = log.base
-            return Gap(log, log.base, None)
-        if self.offset >= log.base:
-            return None
-        lost = log.base - self.offset
+        # Where the epoch is another one offsets mean something else than before: what was lost nobody can know.
+        lost = log.base - self.offset if self.epoch == log.epoch else None
+        self.epoch = log.epoch
         self.offset = log.base
         return Gap(log, log.base, lost)
-
-    def next(self, limit_bytes: int) -> Slice:
-        """Return what comes next, about ``limit_bytes`` of it, and move past it."""
-        log = self.log
-        found = log.slice(self.offset, limit_bytes)
-        self.offset = found.last
-        if not found.excluded or (session_id := self.reader.owner.session_id) not in found.excluded:
-            return found
-        return found.without(session_id, at_frame(log.room, Position(log.epoch, found.last)))

@@ -32,21 +32,29 @@ class StateCursor(Cursor):
         self.told = 0
         self.again = False
 
-    @property
-    def goes_on(self) -> bool:
-        """Whether it reads on: to the end of the pass, and then only if it was told to meanwhile."""
-        return self.under_way is not None or (self.again and self.behind)
-
     def flush(self) -> None:
         """The log has grown: have it read now, or once more when the pass under way is over."""
         self.again = self.ready
         super().flush()
 
-    def skip(self) -> Gap | None:
-        """Begin anew where a deletion may have been missed, and say so."""
+    def read(self, items: list[Slice | Gap], limit_bytes: int) -> int:
+        """Add a pass, or the next part of one. It goes on to the end of the pass, and then only if it was told to
+        meanwhile.
+        """
         log = self.state
-        if self.epoch == log.epoch and log.base <= self.floor:
-            return None
+        if (self.floor < log.base or self.epoch != log.epoch) and (gap := self._begin_anew()) is not None:
+            items.append(gap)
+        size = 0
+        if self.behind:
+            found = self._next(limit_bytes)
+            items.append(found)
+            size = found.size
+        self.ready = self.under_way is not None or (self.again and self.behind)
+        return size
+
+    def _begin_anew(self) -> Gap | None:
+        """Begin anew where a deletion may have been missed, and say so to who has seen anything."""
+        log = self.state
         fresh = self.epoch == log.epoch and self.floor > self.offset and self.under_way is None
         self.epoch = log.epoch
         self.floor = log.base
@@ -57,8 +65,7 @@ class StateCursor(Cursor):
         self.under_way = None
         return Gap(log, 0, None)
 
-    def next(self, limit_bytes: int) -> Slice:
-        """Return a pass, or the next part of one."""
+    def _next(self, limit_bytes: int) -> Slice:
         log = self.state
         if self.reader.whole:
             limit_bytes = MAX_COUNT

@@ -58,26 +58,18 @@ class Reader:
         """Return what comes next and move the cursors past it: at least one item if anything is ready, until the limit
         is passed. What is volatile comes before what was kept since, else after all of it.
         """
-        if not self.flashes:
-            return self._kept(limit_bytes)
-        flashes, self.flashes = self.flashes, []
-        before: list[Slice | Gap] = [each.volatile for each in flashes if each.overtaken]
-        return [*before, *self._kept(limit_bytes), *(each.volatile for each in flashes if not each.overtaken)]
-
-    def _kept(self, limit_bytes: int) -> list[Slice | Gap]:
         items: list[Slice | Gap] = []
+        flashes = self.flashes
+        if flashes:
+            self.flashes = []
+            items += [each.volatile for each in flashes if each.overtaken]
+        ready = self.ready
         left = limit_bytes
-        while self.ready and left > 0:
-            cursor = self.ready.pop(0)
-            gap = cursor.skip()
-            if gap is not None:
-                items.append(gap)
-            if cursor.behind:
-                found = cursor.next(limit_bytes)
-                items.append(found)
-                left -= found.size
-            if cursor.goes_on:
-                self.ready.append(cursor)
-            else:
-                cursor.ready = False
+        while ready and left > 0:
+            cursor = ready.pop(0)
+            left -= cursor.read(items, limit_bytes)
+            if cursor.ready:
+                ready.append(cursor)
+        if flashes:
+            items += [each.volatile for each in flashes if not each.overtaken]
         return items

@@ -121,7 +121,7 @@ class Connection:
     def keeps_up(self) -> bool:
         """Tell whether all that was written has gone to the kernel, so that the server's send will not wait."""
         transport = self._transport
-        return transport is not None and not transport.is_closing() and transport.get_write_buffer_size() == 0
+        return transport is not None and transport.get_write_buffer_size() == 0
 
     def abort(self) -> None:
         """Cut the connection at once; where that cannot be, cancel the task that carries it."""

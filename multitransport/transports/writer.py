@@ -19,6 +19,9 @@ logger = logging.getLogger("multitransport")
 
 Write = Callable[[Send, Batch], Coroutine[Any, Any, None]]
 
+_WRITTEN = object()
+"""Stands for what a write waits for that waits for nothing."""
+
 
 class Writer:
     """Calls ``write`` with ``send`` and one batch after another, never two at a time, until it has written the close.
@@ -53,26 +56,28 @@ class Writer:
     def _news(self) -> None:
         if self._task is not None:
             return  # it will come to what is new
+        attachment = self._attachment
         # To close may take time, whatever the socket has room for.
-        if self._attachment.closing is not None or not self._connection.keeps_up():
+        if attachment.closing is not None or not self._connection.keeps_up():
             self._task = asyncio.get_running_loop().create_task(self._run())
             return
-        batch = self._attachment.take(self._limit_bytes)
+        batch = attachment.take(self._limit_bytes)
         if batch is None:
             return
-        writing = self._write(self._send, batch)
+        writing = self._write(self._send, batch).__await__()
         try:
-            awaited = writing.send(None)
-        except StopIteration:
-            self._wrote(batch)
-            if self._attachment.reader.ready:
-                self._attachment.wake()  # one that catches up must not keep the others waiting
+            awaited = next(writing, _WRITTEN)
         except OSError:
             self._end()  # some servers say so when the client has left; the listener hears it too
         except Exception as error:  # noqa: BLE001 - a server may raise anything
             self._fail(error)
         else:
-            self._task = asyncio.get_running_loop().create_task(self._run(batch, _go_on(writing, awaited)))
+            if awaited is not _WRITTEN:
+                self._task = asyncio.get_running_loop().create_task(self._run(batch, _go_on(writing, awaited)))
+            elif batch.close is not None:
+                self._end()
+            elif attachment.reader.ready:
+                attachment.wake()  # one that catches up must not keep the others waiting
 
     async def _run(self, batch: Batch | None = None, writing: Awaitable[None] | None = None) -> None:
         """Write until there is nothing left to write, beginning with a batch that is half written."""
@@ -83,7 +88,8 @@ class Writer:
                 heartbeat.writing_since = time()
                 await (writing or self._write(self._send, batch))
                 heartbeat.writing_since = math.inf
-                if self._wrote(batch):
+                if batch.close is not None:
+                    self._end()
                     return
                 batch = writing = None
                 await asyncio.sleep(0)
@@ -92,12 +98,6 @@ class Writer:
             self._end()
         except Exception as error:  # noqa: BLE001 - a server may raise anything
             self._fail(error)
-
-    def _wrote(self, batch: Batch) -> bool:
-        if batch.close is None:
-            return False
-        self._end()
-        return True
 
     def _end(self) -> None:
         self._attachment.on_news = _nothing
@@ -110,8 +110,8 @@ class Writer:
 
 
 @coroutine
-def _go_on(writing: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
-    """Await the rest of a coroutine that has been run up to where it waits for ``awaited``."""
+def _go_on(writing: Generator[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
+    """Await the rest of what has been run up to where it waits for ``awaited``."""
     while True:
         step: Callable[[], Any]
         try:

@@ -166,6 +166,14 @@ async def places() -> AsyncIterator[list[Place]]:
         yield places
 
 
+async def cut_off(place: Place) -> None:
+    """Have a node reach Redis no more: for the others it is dead."""
+    tasks = place.node._broker._tasks  # type: ignore[attr-defined]
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
 async def settled(places: list[Place], visitor: Visitor) -> SessionRecord:
     """Return the record when no node is busy with it any more."""
     async with asyncio.timeout(5):
@@ -225,6 +233,24 @@ async def test_a_room_whose_check_runs_when_its_session_goes_is_joined_where_it_
     await places[2].rt.publish("slow", "said", "there")
     assert (await visitor.until(places[1], "pub", "slow"))[4] == "there"
     assert [frame[0] for frame in visitor.heard if frame[0] == "joined" and frame[2] == "slow"] == ["joined"]
+
+
+async def test_what_a_node_took_and_did_not_finish_is_sent_again_and_has_an_outcome_though_the_node_is_gone(
+    places: list[Place],
+) -> None:
+    visitor = Visitor()
+    slow, follows = visitor.frame("send", "slow", 2), visitor.frame("send", "note", 3)
+    await visitor.poll(places[0], slow)
+    await eventually(lambda: places[0].ran == [["begin", 2]])
+    await cut_off(places[0])
+    welcome, *_ = await visitor.poll(places[1])
+    assert welcome[1]["seq"] == 0
+    await visitor.send(places[2], slow, follows)
+    assert (await visitor.until(places[1], "error", 1))[2] == "outcome_unknown"
+    assert await visitor.until(places[1], "reply", 2) == ["reply", 2, 1]
+    # Nothing is to be sent again any more.
+    welcome, *_ = await visitor.poll(places[2])
+    assert welcome[1]["seq"] == 2
 
 
 async def test_a_session_that_comes_back_while_its_handler_runs(places: list[Place]) -> None:

@@ -276,8 +276,8 @@ class Load:
 
     async def judge(
         self, *, lossless: bool, unknown_allowed: bool, settle_seconds: float = _SETTLE_SECONDS
-    ) -> list[str]:
-        """Return what is wrong with all that happened."""
+    ) -> None:
+        """Fail with what is wrong with all that happened."""
         wrong = await self.settled(settle_seconds)
         await self._wait_for_ends(settle_seconds)
         leavers = {visitor.name for visitor in self.visitors if visitor.abandoned}
@@ -297,7 +297,7 @@ class Load:
         for visitor in self.staying:
             if visitor.client.session_id != visitor.session_id:
                 wrong.append(f"{visitor.name} has another session than before")
-        return wrong
+        assert not wrong, "\n".join([f"{len(wrong)} complaints", *wrong[:_TELL_COMPLAINTS]])
 
     async def _wait_for_ends(self, within_seconds: float) -> None:
         """Wait until those who went without a word are gone for everybody, or ought to be."""

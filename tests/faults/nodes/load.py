@@ -274,9 +274,7 @@ class Load:
             await eventually(lambda: not late(), within_seconds)
         return late()
 
-    async def judge(
-        self, *, lossless: bool, unknown_allowed: bool, settle_seconds: float = _SETTLE_SECONDS
-    ) -> None:
+    async def judge(self, *, lossless: bool, unknown_allowed: bool, settle_seconds: float = _SETTLE_SECONDS) -> None:
         """Fail with what is wrong with all that happened."""
         wrong = await self.settled(settle_seconds)
         await self._wait_for_ends(settle_seconds)

@@ -253,6 +253,35 @@ async def test_what_a_node_took_and_did_not_finish_is_sent_again_and_has_an_outc
     assert welcome[1]["seq"] == 2
 
 
+async def test_what_is_being_claimed_when_its_session_goes_runs_once_and_is_waited_for(
+    places: list[Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, answer = places[0].node._store, asyncio.Event()
+    claim = store.claim
+
+    async def claim_answered_late(*arguments: Any) -> int:
+        before = await claim(*arguments)
+        await answer.wait()
+        return before
+
+    visitor = Visitor()
+    await visitor.poll(places[0])
+    monkeypatch.setattr(store, "claim", claim_answered_late)
+    note, follows = visitor.frame("send", "note", 1), visitor.frame("send", "note", 2)
+    sending = asyncio.create_task(visitor.send(places[0], note))
+    await eventually(lambda: places[0].node.sessions[visitor.session].record.inbox.claimed == 1)
+    await visitor.poll(places[1])
+    await visitor.send(places[1], note, follows)
+    await eventually(lambda: visitor.session not in places[0].node.sessions)
+    await asyncio.sleep(0.1)  # nothing can be waited for: nothing must happen
+    assert places[1].ran == []
+    answer.set()
+    assert await visitor.until(places[1], "reply", 1) == ["reply", 1, 0]
+    assert await visitor.until(places[1], "reply", 2) == ["reply", 2, 1]
+    assert (places[0].ran, places[1].ran) == ([1], [2])
+    await asyncio.gather(sending, return_exceptions=True)
+
+
 async def test_a_session_that_comes_back_while_its_handler_runs(places: list[Place]) -> None:
     visitor = Visitor()
     await visitor.poll(places[0], visitor.frame("send", "slow", 1))

@@ -199,6 +199,41 @@ async def test_what_redis_lost_is_put_back() -> None:
         assert (await other.attach("s7", 2)).former == one.node
 
 
+async def test_a_session_that_redis_lost_is_not_gone_while_its_node_may_put_it_back() -> None:
+    async with RedisServer() as redis, frozen(redis) as (proxy, (one, other)):
+        record = await make(one)
+        await cut_off(proxy)
+        await redis.call("FLUSHALL")
+        with pytest.raises(BrokerUnavailable, match="put back"):
+            await other.find("s1")
+        await proxy.accept()
+
+        async def found(session_id: str) -> list[SessionRecord | None]:
+            try:
+                return [await other.find(session_id)]
+            except BrokerUnavailable:
+                return []
+
+        assert await eventually(lambda: found("s1")) == [record]
+        assert await eventually(lambda: found("s2")) == [None]
+
+
+async def test_a_node_that_redis_forgot_may_finish_what_it_has_begun() -> None:
+    async with RedisServer() as redis, frozen(redis) as (proxy, (one, other)):
+        await make(one)
+        await one.claim("s1", 1, [1], 8)
+        record, _ = await other.attach("s1", 2)
+        await cut_off(proxy)
+        await redis.call("FLUSHALL")
+        await other.settle("s1")
+        assert record.busy == {one.node}
+        await proxy.accept()
+        await one.commit("s1", 1, b"one", 100)
+        await one.finish("s1")
+        await other.settle("s1")
+        assert (record.busy, record.inbox.outcomes) == (None, {1: b"one"})
+
+
 async def test_what_somebody_else_ended_is_not_put_back() -> None:
     async with RedisServer() as redis, stores(redis.url, redis.url) as (one, other):
         await make(one)

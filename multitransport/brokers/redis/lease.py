@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -61,6 +62,7 @@ class Lease:
         self._ends_at = 0.0
         self._time: tuple[int, float] = 0, 0.0
         self._connections = 0
+        self._lost_at = -math.inf
         self._hurried = asyncio.Event()
         self._turn: asyncio.Future[None] | None = None
         self.until = 0
@@ -81,6 +83,11 @@ class Lease:
         if self._is_held():
             return None
         return self._line().fault or "this node's lease is over and was not renewed yet"
+
+    @property
+    def is_regained(self) -> bool:
+        """Whether all nodes have had the time to say again what they had said to a Redis that has lost it since."""
+        return asyncio.get_running_loop().time() >= self._lost_at + self._timing.lease_seconds
 
     @property
     def now(self) -> int:
@@ -162,6 +169,8 @@ class Lease:
         )
         self._time = int(now), asyncio.get_running_loop().time()
         anew = (self.registry, self._connections) != (registry.decode(), connections)
+        if self.registry not in ("", registry.decode()):
+            self._lost_at = asyncio.get_running_loop().time()
         self.registry, self._connections = registry.decode(), connections
         self.dead = [node.decode(errors="replace") for node in dead]
         if until == b"0":

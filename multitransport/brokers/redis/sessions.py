@@ -31,6 +31,7 @@ from multitransport.brokers.redis.speaking import Detaching, Outcome, Speaking
 from multitransport.brokers.redis.waiting import Waiting
 from multitransport.core.inbox import Inbox
 from multitransport.core.session import SessionRecord
+from multitransport.errors import BrokerUnavailable
 from multitransport.protocol.binary import Frame, text
 from multitransport.protocol.position import Position
 
@@ -112,8 +113,13 @@ class RedisSessionStore:
     # Finding
 
     async def find(self, session_id: str) -> SessionRecord | None:
-        """See SessionStore."""
-        return await self._waiting.within(self._finding.find(session_id))
+        """See SessionStore. Raises BrokerUnavailable also where Redis lost records which their nodes may put back yet."""
+        found = await self._waiting.within(self._finding.find(session_id))
+        if found is None:
+            await self._waiting.within(self._lease.checked())
+            if not self._lease.is_regained:
+                raise BrokerUnavailable("Redis began anew, and what it lost is being put back")
+        return found
 
     async def of_user(self, user_id: str) -> list[str]:
         """See SessionStore."""
@@ -288,11 +294,19 @@ class RedisSessionStore:
         session_id = mirror.record.session_id
         try:
             self._log(mirror, await self._speaking.write(mirror))
-            fields = await self._speaking.step(mirror, _SETTLE, *await self._lease.living(self._fencing.call))
+            fields = await self._speaking.step(mirror, _SETTLE, *await self._living(mirror))
         except (Moved, LeaseLost):
             return
         if (kept := self._speaking.decoded(session_id, fields)) is not None:
             mirror.refresh(kept, self._lease.registry)
+
+    async def _living(self, mirror: Mirror) -> list[str]:
+        """Return the nodes that may yet finish what they have begun for a session."""
+        living = await self._lease.living(self._fencing.call)
+        if self.node not in living:
+            await self._lease.checked()
+        # Where Redis lost who lives, not all have said so again.
+        return living if self._lease.is_regained else [*living, *(mirror.record.busy or ())]
 
     async def _end(self, mirror: Mirror, told: list[str | int | bytes]) -> bool:
         if not mirror.mine or mirror.ended:

@@ -57,6 +57,11 @@ class Visitor:
         self._numbers = itertools.count(1)
         self._reading: list[asyncio.Task[None]] = []
 
+    @property
+    def state(self) -> str:
+        """What its client is doing."""
+        return f"{self.client.status} after {self.client.reconnects} reconnects"
+
     async def join(self, name: str) -> None:
         """Read a room from now on. Nobody may publish there meanwhile."""
         room = await self.client.join(name)
@@ -258,12 +263,12 @@ class Load:
                 if await self.publish(room, attempt % len(self.cluster.nodes), serial, id=serial):
                     break
             ends[room] = serial
-        readings = [reading for visitor in self.staying for reading in visitor.readings]
 
         def late() -> list[str]:
             return [
-                f"{reading.visitor} was not given the end of {reading.room}, but {reading.end}"
-                for reading in readings
+                f"{visitor.name}, {visitor.state}, was not given the end of {reading.room}, but {reading.end}"
+                for visitor in self.staying
+                for reading in visitor.readings
                 if not any(
                     isinstance(item, Publication) and item.data["serial"] == ends[reading.room]
                     for item in reversed(reading.items[-50:])

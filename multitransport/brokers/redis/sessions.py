@@ -113,7 +113,7 @@ class RedisSessionStore:
     # Finding
 
     async def find(self, session_id: str) -> SessionRecord | None:
-        """See SessionStore. Raises BrokerUnavailable also where Redis lost records which their nodes may put back yet."""
+        """See SessionStore. Raises BrokerUnavailable also where Redis lost what its nodes may put back yet."""
         found = await self._waiting.within(self._finding.find(session_id))
         if found is None:
             await self._waiting.within(self._lease.checked())

@@ -296,6 +296,7 @@ class Load:
             [note["session"] for note in self.cluster.noted("ended")],
             stayed=[visitor.session_id for visitor in hall if not visitor.abandoned],
             gone=[visitor.session_id for visitor in hall if visitor.abandoned],
+            forgotten=not lossless,
         )
         for visitor in self.staying:
             if visitor.client.session_id != visitor.session_id:

@@ -100,7 +100,7 @@ class Lease:
         while True:
             self._hurried.clear()
             try:
-                await self._renew()
+                lost = await self._renew()
             except ConnectionLost:
                 await asyncio.sleep(self._timing.retry_seconds / 10)
                 continue
@@ -109,9 +109,13 @@ class Lease:
                     logger.error("Redis did not renew the lease of node %s: %s", self.node, refusal)  # noqa: TRY400
                 await asyncio.sleep(min(self._timing.retry_seconds, self._timing.lease_seconds / 10))
                 continue
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._timing.lease_seconds / 3):
-                    await self._hurried.wait()
+            hurried = asyncio.create_task(self._hurried.wait())
+            try:
+                # Over a new connection at once: others wait for what this node has to say to a Redis that began anew.
+                pause = self._timing.lease_seconds / 3
+                await asyncio.wait({hurried, lost}, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                hurried.cancel()
 
     async def end(self) -> None:
         """Give the lease up, unless Redis is away."""
@@ -159,9 +163,10 @@ class Lease:
         # Reckoned from when the last renewal was sent: rather too early than too late. Redis has the last word.
         return asyncio.get_running_loop().time() < self._ends_at
 
-    async def _renew(self) -> None:
+    async def _renew(self) -> asyncio.Future[str]:
+        """Renew it; return what is done when the connection is lost. Raises ConnectionLost, Refusal."""
         line = self._line()
-        await line.ready(self._keys[0])
+        connection = await line.ready(self._keys[0])
         sent_at, connections = asyncio.get_running_loop().time(), line.connections
         lease = milliseconds(self._timing.lease_seconds)
         until, registry, now, *dead = await line.run_script(
@@ -186,3 +191,4 @@ class Lease:
         turn, self._turn = self._turn, None
         if turn is not None:
             turn.set_result(None)
+        return connection.lost

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from msgspec import structs
 
 from multitransport.brokers.redis import RedisBroker, Timing
 from multitransport.brokers.redis.sessions import RedisSessionStore
 from multitransport.core.session import SessionRecord
+from multitransport.testing.proxy import FaultProxy
 from multitransport.testing.waiting import eventually
 from tests.redis_nodes import FAST
+from tests.redis_server import RedisServer
 
-__all__ = ["BRIEF", "KEYS", "LATER", "Store", "gone", "make", "stores"]
+__all__ = ["BRIEF", "KEYS", "LATER", "Store", "cut_off", "frozen", "gone", "make", "stores"]
 
 BRIEF = structs.replace(FAST, lease_seconds=0.6, session_seconds=5.0)
 KEYS = ["former secret", "secret"]
@@ -77,3 +79,18 @@ async def gone(of: Store, by: Store) -> None:
 
 async def _is_dead(node: str, by: Store) -> bool:
     return node not in await by.nodes()
+
+
+@asynccontextmanager
+async def frozen(redis: RedisServer, survivors: int = 1) -> AsyncIterator[tuple[FaultProxy, list[Store]]]:
+    """Give a proxy that is in the way of the first of these stores."""
+    async with AsyncExitStack() as stack:
+        proxy = await stack.enter_async_context(FaultProxy(redis.url))
+        urls = [f"redis://127.0.0.1:{proxy.port}", *[redis.url] * survivors]
+        yield proxy, await stack.enter_async_context(stores(*urls))
+
+
+async def cut_off(proxy: FaultProxy) -> None:
+    """Let nothing through any more."""
+    await proxy.refuse()
+    proxy.cut()

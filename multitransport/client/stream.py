@@ -64,30 +64,39 @@ class EventStreamDecoder:
     """Turns the bytes of an event stream, cut anywhere, into the data of its events (WHATWG HTML, 9.2.6)."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest: list[bytes] = []
+        """The line that has begun, in as many parts as it came in."""
         self._data: list[bytes] = []
         self._size = 0
         self._begun = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Return the data of the events that end in this chunk. Raises TransportLost where one is too large."""
-        text = self._rest + chunk
-        if not self._begun and len(text) >= 3:
+        held = bool(self._rest) and self._rest[-1].endswith(b"\r")
+        self._rest.append(chunk)
+        self._size += len(chunk)
+        # A long line comes in many parts: they are put together once.
+        messages = self._end_lines() if held or b"\n" in chunk or b"\r" in chunk else []
+        if self._size > MAX_RECEIVED_BYTES:
+            raise TransportLost(f"an event of more than {MAX_RECEIVED_BYTES} bytes")
+        return messages
+
+    def _end_lines(self) -> list[bytes]:
+        text = b"".join(self._rest)
+        if not self._begun:
             self._begun = True
             text = text.removeprefix(b"\xef\xbb\xbf")
         if b"\r" in text:
             held = text.endswith(b"\r")
             text = text.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n") + b"\r" * held
-        *lines, self._rest = text.split(b"\n")
+        *lines, rest = text.split(b"\n")
         messages = []
         for line in lines:
             if line.startswith(b"data:"):
                 self._data.append(line[5:].removeprefix(b" "))
-                self._size += len(line)
             elif not line and self._data:
                 messages.append(b"\n".join(self._data))
                 self._data.clear()
-                self._size = 0
-        if self._size + len(self._rest) > MAX_RECEIVED_BYTES:
-            raise TransportLost(f"an event of more than {MAX_RECEIVED_BYTES} bytes")
+        self._rest = [rest] if rest else []
+        self._size = sum(map(len, self._data)) + len(rest)
         return messages

@@ -83,7 +83,12 @@ class Intake:
         if not self._peers:
             await self._receive(client, attach, frames, alive=alive)
         else:  # where the store is elsewhere, what was claimed is carried out also if the transport ends meanwhile
-            await asyncio.shield(self._own(self._receive(client, attach, frames, alive=alive)))
+            if client.taking is None:
+                client.taking = set()
+            taking = self._own(self._receive(client, attach, frames, alive=alive))
+            client.taking.add(taking)
+            taking.add_done_callback(client.taking.discard)
+            await asyncio.shield(taking)
 
     async def _receive(
         self, client: Session, attach: int, frames: list[ClientFrame | Malformed], *, alive: bool

@@ -268,7 +268,8 @@ class Moves:
             attachment.close(close)
 
     async def _hand_over(self, client: Session, *, awaited: bool) -> None:
-        while under_way := client.under_way:
+        # What is being taken may be claimed already, and runs here then.
+        while under_way := {*client.under_way, *(client.taking or ())}:
             await asyncio.wait(under_way)
             if self._leaving.get(client.session_id) is not client:
                 return

@@ -82,6 +82,7 @@ class Session:
         "settled",
         "settling",
         "state",
+        "taking",
         "tasks",
         "told_at",
         "worker",
@@ -109,6 +110,8 @@ class Session:
         self.worker: asyncio.Task[None] | None = None
         self.tasks: set[asyncio.Task[None]] | None = None
         """Concurrent handlers under way."""
+        self.taking: set[asyncio.Future[None]] | None = None
+        """Messages under way whose frames may have been claimed already; kept where the store is elsewhere."""
         self.admissions = 1
         """How often the connect check has let it in."""
         self.gates: frozenset[Callable[..., Any]] = frozenset()

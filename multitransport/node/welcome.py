@@ -71,12 +71,14 @@ class Welcome:
         settings = self._settings
         inbox = client.record.inbox
         await self._store.acknowledge(client.session_id, hello.acked)
+        # What another node took and has not carried out may be gone with it: only the client can send that again.
+        taken = inbox.claimed if client.inherited <= inbox.processed else inbox.processed
         options = {
             "v": VERSION,
             "session": client.session_id,
             "token": token,
             "resumed": resumed,
-            "seq": inbox.claimed,
+            "seq": taken,
             "window": settings.window,
             "ping": settings.ping_seconds,
             "grace": settings.grace_seconds,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,14 @@ async def places() -> AsyncIterator[list[Place]]:
         for place in places:
             await stack.enter_async_context(place.open())
         yield places
+
+
+async def cut_off(place: Place) -> None:
+    """Have a node reach Redis no more: for the others it is dead."""
+    tasks = place.node._broker._tasks  # type: ignore[attr-defined]
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 async def settled(places: list[Place], visitor: Visitor) -> SessionRecord:
@@ -84,6 +93,53 @@ async def test_a_room_whose_check_runs_when_its_session_goes_is_joined_where_it_
     await places[2].rt.publish("slow", "said", "there")
     assert (await visitor.until(places[1], "pub", "slow"))[4] == "there"
     assert [frame[0] for frame in visitor.heard if frame[0] == "joined" and frame[2] == "slow"] == ["joined"]
+
+
+async def test_what_a_node_took_and_did_not_finish_is_sent_again_and_has_an_outcome_though_the_node_is_gone(
+    places: list[Place],
+) -> None:
+    visitor = Visitor()
+    slow, follows = visitor.frame("send", "slow", 2), visitor.frame("send", "note", 3)
+    await visitor.poll(places[0], slow)
+    await eventually(lambda: places[0].ran == [["begin", 2]])
+    await cut_off(places[0])
+    welcome, *_ = await visitor.poll(places[1])
+    assert welcome[1]["seq"] == 0
+    await visitor.send(places[2], slow, follows)
+    assert (await visitor.until(places[1], "error", 1))[2] == "outcome_unknown"
+    assert await visitor.until(places[1], "reply", 2) == ["reply", 2, 1]
+    # Nothing is to be sent again any more.
+    welcome, *_ = await visitor.poll(places[2])
+    assert welcome[1]["seq"] == 2
+
+
+async def test_what_is_being_claimed_when_its_session_goes_runs_once_and_is_waited_for(
+    places: list[Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, answer = places[0].node._store, asyncio.Event()
+    claim = store.claim
+
+    async def claim_answered_late(*arguments: Any) -> int:
+        before = await claim(*arguments)
+        await answer.wait()
+        return before
+
+    visitor = Visitor()
+    await visitor.poll(places[0])
+    monkeypatch.setattr(store, "claim", claim_answered_late)
+    note, follows = visitor.frame("send", "note", 1), visitor.frame("send", "note", 2)
+    sending = asyncio.create_task(visitor.send(places[0], note))
+    await eventually(lambda: places[0].node.sessions[visitor.session].record.inbox.claimed == 1)
+    await visitor.poll(places[1])
+    await visitor.send(places[1], note, follows)
+    await eventually(lambda: visitor.session not in places[0].node.sessions)
+    await asyncio.sleep(0.1)  # nothing can be waited for: nothing must happen
+    assert places[1].ran == []
+    answer.set()
+    assert await visitor.until(places[1], "reply", 1) == ["reply", 1, 0]
+    assert await visitor.until(places[1], "reply", 2) == ["reply", 2, 1]
+    assert (places[0].ran, places[1].ran) == ([1], [2])
+    await asyncio.gather(sending, return_exceptions=True)
 
 
 async def test_a_session_that_comes_back_while_its_handler_runs(places: list[Place]) -> None:

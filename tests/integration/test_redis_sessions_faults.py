@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -15,24 +14,9 @@ from multitransport.brokers.redis.keys import Keys
 from multitransport.core.session import SessionRecord
 from multitransport.errors import BrokerUnavailable
 from multitransport.protocol.position import Position
-from multitransport.testing.proxy import FaultProxy
 from multitransport.testing.waiting import eventually
 from tests.redis_server import RedisServer
-from tests.redis_stores import BRIEF, LATER, Store, gone, make, stores
-
-
-@asynccontextmanager
-async def frozen(redis: RedisServer, survivors: int = 1) -> AsyncIterator[tuple[FaultProxy, list[Store]]]:
-    """Give a proxy that is in the way of the first of these stores."""
-    async with AsyncExitStack() as stack:
-        proxy = await stack.enter_async_context(FaultProxy(redis.url))
-        urls = [f"redis://127.0.0.1:{proxy.port}", *[redis.url] * survivors]
-        yield proxy, await stack.enter_async_context(stores(*urls))
-
-
-async def cut_off(proxy: FaultProxy) -> None:
-    await proxy.refuse()
-    proxy.cut()
+from tests.redis_stores import BRIEF, LATER, cut_off, frozen, gone, make, stores
 
 
 async def test_a_node_that_was_frozen_for_too_long_does_nothing_more() -> None:
@@ -173,74 +157,6 @@ async def test_an_end_whose_node_died_is_claimed_again_and_nobody_attaches_meanw
         assert [await other.end("s1") for _ in range(2)] == [True, False]
         await other.remove("s1")
         assert (await other.last_word("s1"), await other.of_user("ann")) == (LastWord(4500, "never"), [])
-
-
-async def test_what_redis_lost_is_put_back() -> None:
-    async with RedisServer() as redis, stores(redis.url, redis.url) as (one, other):
-        records = [await make(one, f"s{n}", "ann") for n in range(60)]
-        record = records[0]
-        record.data = {"cart": [1]}
-        await one.join("s0", "a", Position("e", 1))
-        await one.claim("s0", 1, [1, 2], 8)
-        await one.commit("s0", 2, b"two", 100)
-        await one.detach("s1", 1, LATER)
-        await redis.call("FLUSHALL")
-        await one.commit("s0", 1, b"one", 100)
-
-        async def are_back() -> bool:
-            return len(await other.of_user("ann")) == 60
-
-        await eventually(are_back, 10.0)
-        record.inbox.early = None
-        assert [await other.find(f"s{n}") for n in range(60)] == records
-        assert (record.inbox.processed, record.data, one.losses, other.losses) == (2, {"cart": [1]}, 0, 0)
-        assert int(await redis.call("HGET", "multitransport:session:{.s1}", "x")) == one._speaking.expires["s1"]
-        kept = await other.create(SessionRecord("s60", "new of s7", b"", "ann", 0), LATER)
-        assert kept.session_id == "s7"
-        assert (await other.attach("s7", 2)).former == one.node
-
-
-async def test_what_somebody_else_ended_is_not_put_back() -> None:
-    async with RedisServer() as redis, stores(redis.url, redis.url) as (one, other):
-        await make(one)
-        await other.take("s1", one.node, LATER)
-        await other.end("s1")
-        await other.remove("s1")
-        with pytest.raises(StaleAttach):
-            await one.claim("s1", 1, [1], 8)
-        await one.save("s1")
-        assert (await one.find("s1"), await other.find("s1")) == (None, None)
-
-
-@pytest.mark.parametrize("first", ["the node itself", "another node"])
-async def test_after_a_restart_that_lost_the_newest_part_the_node_that_speaks_knows_it(first: str) -> None:
-    async with RedisServer(keep=True) as redis, stores(redis.url, redis.url) as (one, other):
-        record = await make(one)
-        await one.claim("s1", 1, [1], 8)
-        saved = redis.saved()
-        await one.commit("s1", 1, b"one", 100)
-        await one.claim("s1", 1, [2], 8)
-        await one.commit("s1", 2, b"two", 100)
-        await one.join("s1", "a", Position("e", 1))
-        await redis.kill()
-        redis.restore(saved)
-        await redis.start()
-        if first == "another node":
-            moved, former = await other.attach("s1", 2)
-            assert (former, moved.busy) == (one.node, None)
-            assert (moved.rooms, moved.inbox) == (record.rooms, record.inbox)
-        else:
-            assert await one.claim("s1", 1, [3], 8) == 2
-            assert await other.find("s1") == record
-
-
-async def test_where_nobody_can_vouch_the_client_need_not_wait_for_long() -> None:
-    async with RedisServer(keep=True) as redis, frozen(redis) as (proxy, (one, other)):
-        await make(one)
-        await cut_off(proxy)
-        await redis.kill()
-        await redis.start()
-        assert (await other.attach("s1", 2)).former == one.node
 
 
 async def test_steps_wait_for_redis_and_questions_do_not() -> None:

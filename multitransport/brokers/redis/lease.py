@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import secrets
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
@@ -62,6 +63,7 @@ class Lease:
         self._time: tuple[int, float] = 0, 0.0
         self._renewed_at = self._steady_since = 0.0
         self._connections = 0
+        self._lost_at = -math.inf
         self._hurried = asyncio.Event()
         self._turn: asyncio.Future[None] | None = None
         self.until = 0
@@ -84,6 +86,11 @@ class Lease:
         return self._line().fault or "this node's lease is over and was not renewed yet"
 
     @property
+    def is_regained(self) -> bool:
+        """Whether all nodes have had the time to say again what they had said to a Redis that has lost it since."""
+        return asyncio.get_running_loop().time() >= self._lost_at + self._timing.lease_seconds
+
+    @property
     def now(self) -> int:
         """The time of Redis in milliseconds, as far as is known here; 0 before it was told."""
         told, at = self._time
@@ -94,7 +101,7 @@ class Lease:
         while True:
             self._hurried.clear()
             try:
-                await self._renew()
+                lost = await self._renew()
             except ConnectionLost:
                 await asyncio.sleep(self._timing.retry_seconds / 10)
                 continue
@@ -103,9 +110,14 @@ class Lease:
                     logger.error("Redis did not renew the lease of node %s: %s", self.node, refusal)  # noqa: TRY400
                 await asyncio.sleep(min(self._timing.retry_seconds, self._timing.lease_seconds / 10))
                 continue
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._timing.renew_seconds):
-                    await self._hurried.wait()
+            hurried: asyncio.Task[Any] = asyncio.create_task(self._hurried.wait())
+            awaited: set[asyncio.Future[Any]] = {hurried, lost}
+            try:
+                # Over a new connection at once: others wait for what this node has to say to a Redis that began anew.
+                pause = self._timing.renew_seconds
+                await asyncio.wait(awaited, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                hurried.cancel()
 
     async def end(self) -> None:
         """Give the lease up, unless Redis is away."""
@@ -160,9 +172,10 @@ class Lease:
         # Reckoned from when the last renewal was sent: rather too early than too late. Redis has the last word.
         return asyncio.get_running_loop().time() < self._ends_at
 
-    async def _renew(self) -> None:
+    async def _renew(self) -> asyncio.Future[str]:
+        """Renew it; return what is done when the connection is lost. Raises ConnectionLost, Refusal."""
         line = self._line()
-        await line.ready(self._keys[0])
+        connection = await line.ready(self._keys[0])
         sent_at, connections = asyncio.get_running_loop().time(), line.connections
         lease = milliseconds(self._timing.lease_seconds)
         until, registry, now, *dead = await line.run_script(
@@ -174,6 +187,8 @@ class Lease:
         if anew or answered_at - self._renewed_at > self._timing.overdue_seconds:
             self._steady_since = answered_at
         self._renewed_at = answered_at
+        if self.registry not in ("", registry.decode()):
+            self._lost_at = answered_at
         self.registry, self._connections = registry.decode(), connections
         self.dead = [node.decode(errors="replace") for node in dead]
         if until == b"0":
@@ -189,3 +204,4 @@ class Lease:
         turn, self._turn = self._turn, None
         if turn is not None:
             turn.set_result(None)
+        return connection.lost

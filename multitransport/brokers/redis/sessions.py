@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-import secrets
 import sys
 from collections.abc import Callable, Collection, Sequence
 
@@ -13,24 +11,20 @@ from multitransport.brokers.base import Attached, LastWord, StaleAttach
 from multitransport.brokers.redis.adopting import Adopting
 from multitransport.brokers.redis.attaching import Attaching
 from multitransport.brokers.redis.broker import RedisBroker
+from multitransport.brokers.redis.ending import Ending
 from multitransport.brokers.redis.fencing import Fencing, Moved
 from multitransport.brokers.redis.finding import Finding
 from multitransport.brokers.redis.lease import Lease, LeaseLost
 from multitransport.brokers.redis.line import Commands, tell_of_failure
 from multitransport.brokers.redis.mirrors import UNCHANGED, Changes, Mirror
 from multitransport.brokers.redis.publishing import milliseconds
-from multitransport.brokers.redis.records import (
-    Records,
-    encode_outcome,
-    encode_room,
-    encode_word,
-    field,
-)
+from multitransport.brokers.redis.records import Records, encode_outcome, encode_room, field
 from multitransport.brokers.redis.scripts import Script
 from multitransport.brokers.redis.speaking import Detaching, Outcome, Overtaken, Speaking
 from multitransport.brokers.redis.waiting import Waiting
 from multitransport.core.inbox import Inbox
 from multitransport.core.session import SessionRecord
+from multitransport.errors import BrokerUnavailable
 from multitransport.protocol.binary import Frame, text
 from multitransport.protocol.position import Position
 
@@ -41,8 +35,6 @@ logger = logging.getLogger("multitransport")
 _CLAIM = Script("session_claim.lua", "session.lua")
 _SETTLE = Script("session_settle.lua", "session.lua")
 _FINISH = Script("session_finish.lua", "session.lua")
-_END = Script("session_end.lua", "session.lua")
-_REMOVE = Script("session_remove.lua", "session.lua")
 
 _ABANDONED_LEASES = 4
 
@@ -67,6 +59,7 @@ class RedisSessionStore:
         self._finding = finding = Finding(keys, records, fencing, speaking)
         self._attaching = Attaching(keys, records, fencing, lease, speaking, finding, timing)
         self._adopting = Adopting(keys, fencing, lease, speaking)
+        self._ending = Ending(speaking)
         self._waiting = Waiting(speaking, timing.publish_seconds, self._ready, self._why)
 
     @property
@@ -112,8 +105,13 @@ class RedisSessionStore:
     # Finding
 
     async def find(self, session_id: str) -> SessionRecord | None:
-        """See SessionStore."""
-        return await self._waiting.within(self._finding.find(session_id))
+        """See SessionStore. Raises BrokerUnavailable also where Redis lost what its nodes may put back yet."""
+        found = await self._waiting.within(self._finding.find(session_id))
+        if found is None:
+            await self._waiting.within(self._lease.checked())
+            if not self._lease.is_regained:
+                raise BrokerUnavailable("Redis began anew, and what it lost is being put back")
+        return found
 
     async def of_user(self, user_id: str) -> list[str]:
         """See SessionStore."""
@@ -246,17 +244,11 @@ class RedisSessionStore:
 
     async def end(self, session_id: str, word: LastWord | None = None, seconds: float = 0.0) -> bool:
         """See SessionStore."""
-        mirror = self._speaking.own(session_id)
-        if mirror is None:
-            return False
-        told: list[str | int | bytes] = [b"" if word is None else encode_word(word), milliseconds(seconds)]
-        return await self._speaking.in_turn(mirror, lambda: self._end(mirror, told))
+        return await self._ending.end(session_id, word, milliseconds(seconds))
 
     async def remove(self, session_id: str) -> None:
         """See SessionStore."""
-        mirror = self._speaking.mirrors.get(session_id)
-        if mirror is not None and mirror.ended:
-            await self._speaking.in_turn(mirror, lambda: self._remove(mirror))
+        await self._ending.remove(session_id)
 
     # Steps: each holds the turn of its session
 
@@ -296,35 +288,19 @@ class RedisSessionStore:
         session_id = mirror.record.session_id
         try:
             self._log(mirror, await self._speaking.write(mirror))
-            living = await self._lease.living(self._fencing.call, unheard)
-            fields = await self._speaking.step(mirror, _SETTLE, *living)
+            fields = await self._speaking.step(mirror, _SETTLE, *await self._living(mirror, unheard))
         except (Moved, LeaseLost):
             return
         if (kept := self._speaking.decoded(session_id, fields)) is not None:
             mirror.refresh(kept, self._lease.registry)
 
-    async def _end(self, mirror: Mirror, told: list[str | int | bytes]) -> bool:
-        if not mirror.mine or mirror.ended:
-            return False
-        nonce = _nonce()
-        try:
-            claimed = await self._speaking.step(mirror, _END, nonce, self._speaking.kept_for, *told, word=True)
-        except (Moved, LeaseLost):
-            mirror.record.node = ""
-            return False
-        mirror.ended = f"{mirror.node} {nonce}"
-        self._speaking.expire(mirror, None)
-        return bool(claimed)
-
-    async def _remove(self, mirror: Mirror) -> None:
-        session_id = mirror.record.session_id
-        await asyncio.gather(
-            self._speaking.name(mirror.record, "", session_id), self._speaking.unlist_user(mirror.record)
-        )
-        with contextlib.suppress(Moved, LeaseLost):
-            await self._speaking.step(mirror, _REMOVE)
-        self._speaking.drop(mirror)
-        await self._speaking.unlist(mirror.node, session_id)
+    async def _living(self, mirror: Mirror, unheard: Collection[str]) -> list[str]:
+        """Return the nodes that may yet finish what they have begun for a session."""
+        living = await self._lease.living(self._fencing.call, unheard)
+        if self.node not in living:
+            await self._lease.checked()
+        # Where Redis lost who lives, not all have said so again.
+        return living if self._lease.is_regained else [*living, *(mirror.record.busy or ())]
 
     async def _write(
         self,
@@ -384,10 +360,6 @@ class RedisSessionStore:
 
     def _renewed(self, anew: bool) -> None:
         self._speaking.renewed(anew)
-
-
-def _nonce() -> str:
-    return secrets.token_urlsafe(6)
 
 
 def _ignore() -> None:

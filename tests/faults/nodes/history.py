@@ -181,25 +181,24 @@ def complaints_of_members(
     *,
     stayed: Collection[str],
     gone: Collection[str],
+    forgotten: bool = False,
 ) -> list[str]:
     """Return what is wrong with what an observer saw: ``changes`` are kinds with session ids, ``ended`` the sessions
-    whose end was called back. All were in the room, and seen there, when ``changes`` began.
+    whose end was called back. All were in the room, and seen there, when ``changes`` began. ``forgotten``: Redis may
+    have lost who is there, and shown somebody only again when that was said again.
     """
     seen = Counter(changes)
     wrong = []
     for session in stayed:
-        wrong += [
-            f"{session}, who stayed, was shown as having {kind} {count} times"
-            for kind in ("joined", "left")
-            if (count := seen[kind, session])
-        ]
+        joined, left = seen["joined", session], seen["left", session]
+        if joined != left or (left and not forgotten):
+            wrong.append(f"{session}, who stayed, was shown as having left {left} times, and joined {joined} times")
         if session in ended:
             wrong.append(f"{session} stayed, and its end was called back")
     for session in gone:
-        if (count := seen["left", session]) != 1:
-            wrong.append(f"{session} never came back, and was shown as having left {count} times")
-        if seen["joined", session]:
-            wrong.append(f"{session} never came back, and was shown as having joined")
+        joined, left = seen["joined", session], seen["left", session]
+        if left != joined + 1 or (joined and not forgotten):
+            wrong.append(f"{session} never came back, and was shown as having left {left} times, joined {joined} times")
         if (count := list(ended).count(session)) != 1:
             wrong.append(f"{session} never came back, and its end was called back {count} times")
     return wrong

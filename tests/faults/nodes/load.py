@@ -57,6 +57,11 @@ class Visitor:
         self._numbers = itertools.count(1)
         self._reading: list[asyncio.Task[None]] = []
 
+    @property
+    def state(self) -> str:
+        """What its client is doing."""
+        return f"{self.client.status} after {self.client.reconnects} reconnects"
+
     async def join(self, name: str) -> None:
         """Read a room from now on. Nobody may publish there meanwhile."""
         room = await self.client.join(name)
@@ -258,12 +263,12 @@ class Load:
                 if await self.publish(room, attempt % len(self.cluster.nodes), serial, id=serial):
                     break
             ends[room] = serial
-        readings = [reading for visitor in self.staying for reading in visitor.readings]
 
         def late() -> list[str]:
             return [
-                f"{reading.visitor} was not given the end of {reading.room}, but {reading.end}"
-                for reading in readings
+                f"{visitor.name}, {visitor.state}, was not given the end of {reading.room}, but {reading.end}"
+                for visitor in self.staying
+                for reading in visitor.readings
                 if not any(
                     isinstance(item, Publication) and item.data["serial"] == ends[reading.room]
                     for item in reversed(reading.items[-50:])
@@ -274,10 +279,8 @@ class Load:
             await eventually(lambda: not late(), within_seconds)
         return late()
 
-    async def judge(
-        self, *, lossless: bool, unknown_allowed: bool, settle_seconds: float = _SETTLE_SECONDS
-    ) -> list[str]:
-        """Return what is wrong with all that happened."""
+    async def judge(self, *, lossless: bool, unknown_allowed: bool, settle_seconds: float = _SETTLE_SECONDS) -> None:
+        """Fail with what is wrong with all that happened."""
         wrong = await self.settled(settle_seconds)
         await self._wait_for_ends(settle_seconds)
         leavers = {visitor.name for visitor in self.visitors if visitor.abandoned}
@@ -293,11 +296,12 @@ class Load:
             [note["session"] for note in self.cluster.noted("ended")],
             stayed=[visitor.session_id for visitor in hall if not visitor.abandoned],
             gone=[visitor.session_id for visitor in hall if visitor.abandoned],
+            forgotten=not lossless,
         )
         for visitor in self.staying:
             if visitor.client.session_id != visitor.session_id:
                 wrong.append(f"{visitor.name} has another session than before")
-        return wrong
+        assert not wrong, "\n".join([f"{len(wrong)} complaints", *wrong[:_TELL_COMPLAINTS]])
 
     async def _wait_for_ends(self, within_seconds: float) -> None:
         """Wait until those who went without a word are gone for everybody, or ought to be."""

@@ -168,3 +168,18 @@ RIGHT = [("changed", "a"), ("left", "c")]
 def test_members_that_are_wrong(changes: list[tuple[str, str]], ended: list[str]) -> None:
     assert complaints_of_members(changes, ended, stayed=STAYED, gone=GONE)
     assert not complaints_of_members(RIGHT, ["c"], stayed=STAYED, gone=GONE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "right"),
+    [
+        (RIGHT, True),
+        ([("left", "a"), ("joined", "a"), ("left", "c"), ("joined", "c"), ("left", "c")], True),
+        ([*RIGHT, ("left", "a")], False),
+        ([*RIGHT, ("joined", "b")], False),
+        ([("left", "c"), ("joined", "c")], False),
+        ([], False),
+    ],
+)
+def test_whom_redis_forgot_is_shown_again(changes: list[tuple[str, str]], right: bool) -> None:
+    assert right is not bool(complaints_of_members(changes, ["c"], stayed=STAYED, gone=GONE, forgotten=True))

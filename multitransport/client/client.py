@@ -70,7 +70,7 @@ class Client:
         except BaseException as error:
             await self.close()
             if isinstance(error, TimeoutError):
-                raise TimedOut("timed_out", f"no transport came about within {self._connect_seconds:g} s") from None
+                raise TimedOut("timed_out", self._never_attached()) from None
             raise
         return self
 
@@ -78,6 +78,12 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+    def _never_attached(self) -> str:
+        why = f": {self._connection.last_end}" if self._connection.last_end else ""
+        if why.endswith(" 404"):
+            why += "; the URL ends in the prefix of the server, as in http://host:8000/realtime"
+        return f"no transport came about within {self._connect_seconds:g} s{why}"
 
     # What there is to see
 

@@ -31,7 +31,7 @@ def new_nonce() -> str:
 
 class Connection:
     """Runs the transports of one session. ``deliver`` gets every effect of what arrives. One that is not ``patient``
-    gives up where the server fails before the first welcome.
+    gives up where the server fails before the first welcome. ``last_end`` says how the last transport ended.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Connection:
         self.attachment: Attachment | None = None
         self.attached = asyncio.Event()
         self.attachments = 0
+        self.last_end = ""
         self._session = session
         self._connectors = connectors
         self._deliver = deliver
@@ -89,6 +90,7 @@ class Connection:
         while True:
             await self._sleep_pace()
             ended = await self._carry()
+            self.last_end = ended.reason
             if ended.seconds >= STABLE_SECONDS:
                 self._backoff.reset()
             step = self._fallback.after(ended)

@@ -29,7 +29,7 @@ def choose_backend(settings: Settings, secret_keys: Sequence[str]) -> Backend:
             room_idle_seconds=settings.room_idle_seconds,
         )
     if find_spec("hiredis") is None:
-        raise ConfigurationError(f"{named(settings.broker)} needs an extra: pip install multitransport[redis]")
+        raise ConfigurationError(f"{named(settings.broker)} needs an extra: pip install 'multitransport[redis]'")
     from multitransport.brokers.redis.backend import open_backend  # noqa: PLC0415 - what it needs is optional
     from multitransport.brokers.redis.timing import Timing  # noqa: PLC0415 - likewise
 

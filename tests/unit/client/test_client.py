@@ -279,9 +279,17 @@ class TestEnds:
         assert (refused.value.code, refused.value.message) == ("members_only", "who are you?")
         assert app.connected == []
 
-    async def test_no_server_is_told_after_a_time(self) -> None:
-        with pytest.raises(TimedOut):
-            async with connect(f"http://127.0.0.1:{free_port()}/realtime", connect_seconds=0.2):
+    async def test_no_server_is_told_after_a_time_with_the_reason(self) -> None:
+        with pytest.raises(TimedOut, match=r"no transport came about within 0\.5 s: connecting: .*Connect"):
+            async with connect(f"http://127.0.0.1:{free_port()}/realtime", connect_seconds=0.5):
+                pass
+
+    @pytest.mark.parametrize("transport", ["websocket", "poll"])
+    async def test_a_url_without_the_prefix_is_told_from_a_server_that_is_gone(
+        self, app: Served, transport: str
+    ) -> None:
+        with pytest.raises(TimedOut, match="404; the URL ends in the prefix of the server"):
+            async with connect(app.url.removesuffix("/realtime"), transports=(transport,), connect_seconds=1):
                 pass
 
     async def test_a_client_that_fails_inside_says_so(

@@ -148,3 +148,20 @@ async def test_after_a_restart_that_lost_the_last_move_the_node_it_had_left_does
         await redis.start()
         assert await one.take("s1", one.node, LATER) is None
         assert await other.claim("s1", 2, [1], 8) == 0
+
+
+async def test_a_node_that_did_not_know_that_the_session_had_gone_does_not_get_it_back() -> None:
+    async with RedisServer(keep=True) as redis, frozen(redis) as (proxy, (other, one)):
+        await make(one)
+        saved = redis.saved()
+        await other.attach("s1", 2)
+        await other.claim("s1", 2, [1], 8)
+        await cut_off(proxy)
+        await redis.kill()
+        redis.restore(saved)
+        await redis.start()
+        assert await one.claim("s1", 1, [1], 8) == 0
+        await proxy.accept()
+        assert await other.claim("s1", 2, [2], 8) == 1
+        with pytest.raises(StaleAttach):
+            await one.claim("s1", 1, [2], 8)

@@ -162,6 +162,7 @@ async def test_a_node_that_did_not_know_that_the_session_had_gone_does_not_get_i
         await redis.start()
         assert await one.claim("s1", 1, [1], 8) == 0
         await proxy.accept()
+        assert await other.owner("s1") == other.node
         assert await other.claim("s1", 2, [2], 8) == 1
         with pytest.raises(StaleAttach):
             await one.claim("s1", 1, [2], 8)

@@ -117,7 +117,7 @@ async def test_where_nobody_can_vouch_the_client_need_not_wait_for_long() -> Non
         assert (await other.attach("s1", 2)).former == one.node
 
 
-@pytest.mark.parametrize("first", ["the node itself", "another node"])
+@pytest.mark.parametrize("first", ["the node itself", "the node it had left", "another node"])
 async def test_after_a_restart_that_lost_the_last_move_the_node_it_went_to_speaks_for_it(first: str) -> None:
     timing = structs.replace(BRIEF, lease_seconds=30.0)
     async with RedisServer(keep=True) as redis, stores(*[redis.url] * 3, timing=timing) as (one, other, third):
@@ -129,9 +129,40 @@ async def test_after_a_restart_that_lost_the_last_move_the_node_it_went_to_speak
         await redis.kill()
         redis.restore(saved)
         await redis.start()
-        if first == "another node":
-            moved, former = await third.attach("s1", 3)
+        if first != "the node itself":
+            moved, former = await (third if first == "another node" else one).attach("s1", 3)
             assert (former, moved.inbox.claimed) == (other.node, 1)
         else:
             assert await other.claim("s1", 2, [2], 8) == 1
             assert await third.find("s1") == record
+
+
+async def test_after_a_restart_that_lost_the_last_move_the_node_it_had_left_does_not_take_it_back() -> None:
+    async with RedisServer(keep=True) as redis, stores(redis.url, redis.url) as (one, other):
+        await make(one)
+        saved = redis.saved()
+        await other.attach("s1", 2)
+        await one.finish("s1")
+        await redis.kill()
+        redis.restore(saved)
+        await redis.start()
+        assert await one.take("s1", one.node, LATER) is None
+        assert await other.claim("s1", 2, [1], 8) == 0
+
+
+async def test_a_node_that_did_not_know_that_the_session_had_gone_does_not_get_it_back() -> None:
+    async with RedisServer(keep=True) as redis, frozen(redis) as (proxy, (other, one)):
+        await make(one)
+        saved = redis.saved()
+        await other.attach("s1", 2)
+        await other.claim("s1", 2, [1], 8)
+        await cut_off(proxy)
+        await redis.kill()
+        redis.restore(saved)
+        await redis.start()
+        assert await one.claim("s1", 1, [1], 8) == 0
+        await proxy.accept()
+        assert await other.owner("s1") == other.node
+        assert await other.claim("s1", 2, [2], 8) == 1
+        with pytest.raises(StaleAttach):
+            await one.claim("s1", 1, [2], 8)

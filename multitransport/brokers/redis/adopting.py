@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from multitransport.brokers.redis.fencing import Fencing, Gone, Moved
+from multitransport.brokers.redis.fencing import Doubtful, Fencing, Gone, Moved
 from multitransport.brokers.redis.keys import Keys
 from multitransport.brokers.redis.lease import Lease, LeaseLost
 from multitransport.brokers.redis.scripts import Script
 from multitransport.brokers.redis.speaking import Speaking
+from multitransport.brokers.redis.timing import Timing
 from multitransport.core.session import SessionRecord
 
 __all__ = ["Adopting"]
@@ -21,11 +22,12 @@ _AT_ONCE = 100
 class Adopting:
     """Each session is adopted by one node: the first one that finds the dead one's name in its record."""
 
-    def __init__(self, keys: Keys, fencing: Fencing, lease: Lease, speaking: Speaking) -> None:
+    def __init__(self, keys: Keys, fencing: Fencing, lease: Lease, speaking: Speaking, timing: Timing) -> None:
         self._keys = keys
         self._fencing = fencing
         self._lease = lease
         self._speaking = speaking
+        self._timing = timing
 
     async def adopt(self, expires_after: int) -> list[SessionRecord]:
         """Return the records of some sessions that now are this node's, none where there are no more."""
@@ -56,10 +58,16 @@ class Adopting:
     async def _take(self, session_id: str, former: str, expires_after: int, *, busy: bool) -> SessionRecord | None:
         node, key = self._lease.node, self._keys.session(session_id)
         arguments = (former, expires_after, self._speaking.kept_for, int(busy))
-        try:
-            fields = await self._fencing.run(node, _ADOPT, [key], *arguments)
-        except (Gone, Moved, LeaseLost):
-            fields = []
+        fields = None
+        patience_ends = asyncio.get_running_loop().time() + self._timing.vouch_seconds
+        while fields is None:
+            impatient = int(asyncio.get_running_loop().time() >= patience_ends)
+            try:
+                fields = await self._fencing.run(node, _ADOPT, [key], *arguments, impatient)
+            except Doubtful:
+                await asyncio.sleep(self._timing.vouch_seconds / 20)
+            except (Gone, Moved, LeaseLost):
+                fields = []
         kept = self._speaking.decoded(session_id, fields)
         if kept is not None:
             return self._speaking.take_up(session_id, kept).record

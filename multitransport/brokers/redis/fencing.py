@@ -33,7 +33,9 @@ class Gone(Exception):
 
 
 class Moved(Exception):
-    """Another node speaks for the session, a higher attach is known, or it has ended."""
+    """Another node speaks for the session, a higher attach is known, or it has ended. The message is how often the node
+    that speaks for it has changed, or says why where that does not matter.
+    """
 
 
 class Doubtful(Exception):

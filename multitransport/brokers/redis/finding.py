@@ -48,11 +48,13 @@ class Finding:
         is_of = await asyncio.gather(*(self._is_of(session_id, user_id) for session_id in ids))
         return [session_id for session_id, its in zip(ids, is_of, strict=True) if its]
 
-    async def owner(self, session_id: str) -> str | None:
-        """Return the node that speaks for a session."""
+    async def owner(self, session_id: str) -> tuple[str, int] | None:
+        """Return the node that speaks for a session, and how often that has changed."""
         key = self._keys.session(session_id)
-        node, ended = await self._fencing.call(key, "HMGET", key, "n", "z")
-        return None if node is None or ended is not None else node.decode(errors="replace")
+        node, ended, term = await self._fencing.call(key, "HMGET", key, "n", "z", "t")
+        if node is None or ended is not None:
+            return None
+        return node.decode(errors="replace"), int(term) if term is not None and term.isdigit() else 0
 
     async def last_word(self, session_id: str) -> LastWord | None:
         """Return what the client of a session that is gone has to hear; what is not final, once."""

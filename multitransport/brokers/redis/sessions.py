@@ -58,7 +58,7 @@ class RedisSessionStore:
         self._speaking = speaking = Speaking(keys, records, fencing, lease, timing)
         self._finding = finding = Finding(keys, records, fencing, speaking)
         self._attaching = Attaching(keys, records, fencing, lease, speaking, finding, timing)
-        self._adopting = Adopting(keys, fencing, lease, speaking)
+        self._adopting = Adopting(keys, fencing, lease, speaking, timing)
         self._ending = Ending(speaking)
         self._waiting = Waiting(speaking, timing.publish_seconds, self._ready, self._why)
 
@@ -120,10 +120,14 @@ class RedisSessionStore:
     async def owner(self, session_id: str) -> str | None:
         """See SessionStore. Raises BrokerUnavailable."""
         found = await self._waiting.within(self._finding.owner(session_id))
-        mirror = self._speaking.own(session_id)
-        if mirror is not None and found is not None:  # where Redis lost it, it comes back
-            mirror.record.node = found
-        return found
+        if found is None:
+            return None
+        node, term = found
+        if (mirror := self._speaking.own(session_id)) is not None:
+            if term < mirror.term:  # Redis has lost the last moves, and this node puts them back
+                return mirror.node
+            mirror.record.node = node
+        return node
 
     async def last_word(self, session_id: str) -> LastWord | None:
         """See SessionStore. Raises BrokerUnavailable."""

@@ -165,6 +165,11 @@ class Speaking:
                     await self._restore(mirror)
                 else:
                     await asyncio.sleep(self._timing.retry_seconds / 4)
+            except Moved as moved:
+                if not (mirror.mine and str(moved).isdecimal() and int(str(moved)) < mirror.term):
+                    raise
+                # A node that did not know yet that the session had gone was the first to put back what Redis lost.
+                await self._restore(mirror)
             except Gone as gone:
                 if not (mirror.mine and await self._is_lost(mirror, str(gone))):
                     raise Moved("it is gone") from None

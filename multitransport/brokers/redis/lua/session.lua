@@ -17,13 +17,14 @@ local function lapsed()
     return NOW > tonumber(ARGV[2]) and redis.error_reply('LAPSED the lease of this node is over')
 end
 
--- What a script has to know of the record; or nil and why this node may not change it.
+-- What a script has to know of the record; or nil and why this node may not change it. Where another node speaks for it that is STALE with
+-- how often that has changed: a node that knows of a later change has to put the record back.
 local function record(busy_too)
     local wrong = lapsed()
     if wrong then
         return nil, wrong
     end
-    local found = redis.call('HMGET', KEYS[1], 'n', 'g', 'a', 'z', 'c', 'p', 'k', 'e', 'u', 'x')
+    local found = redis.call('HMGET', KEYS[1], 'n', 'g', 'a', 'z', 'c', 'p', 'k', 'e', 'u', 'x', 't')
     local node = found[1]
     if not node then
         return nil, redis.error_reply('GONE ' .. REDIS)
@@ -33,7 +34,7 @@ local function record(busy_too)
         return nil, redis.error_reply('DOUBTFUL Redis began anew, and its node has not vouched for the record yet')
     end
     if node ~= ARGV[3] and not (busy_too and redis.call('HEXISTS', KEYS[1], 'b:' .. ARGV[3]) == 1) then
-        return nil, redis.error_reply('STALE another node speaks for it')
+        return nil, redis.error_reply('STALE ' .. found[11])
     end
     return {
         node = node, attach = found[3], ended = found[4], claimed = tonumber(found[5]), processed = tonumber(found[6]),

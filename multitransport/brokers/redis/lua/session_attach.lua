@@ -19,7 +19,7 @@ if string.match(last, '^%S*') ~= ARGV[5] then
     if found[4] or tonumber(found[3]) >= tonumber(ARGV[4]) then
         return redis.error_reply('STALE a higher attach is known')
     end
-    if found[2] ~= REDIS and (node == ARGV[3] and ARGV[10] ~= '1' or node ~= ARGV[3] and ARGV[9] ~= '1') then
+    if found[2] ~= REDIS and ARGV[9] ~= '1' then
         return redis.error_reply('DOUBTFUL Redis began anew, and its node has not vouched for the record yet')
     end
     if node ~= ARGV[3] then

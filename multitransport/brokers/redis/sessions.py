@@ -66,7 +66,7 @@ class RedisSessionStore:
         self._speaking = speaking = Speaking(keys, records, fencing, lease, timing)
         self._finding = finding = Finding(keys, records, fencing, speaking)
         self._attaching = Attaching(keys, records, fencing, lease, speaking, finding, timing)
-        self._adopting = Adopting(keys, fencing, lease, speaking)
+        self._adopting = Adopting(keys, fencing, lease, speaking, timing)
         self._waiting = Waiting(speaking, timing.publish_seconds, lambda: broker.line.fault or self.fault)
 
     @property

@@ -28,11 +28,12 @@ local function record(busy_too)
     if not node then
         return nil, redis.error_reply('GONE ' .. REDIS)
     end
-    if node ~= ARGV[3] and not (busy_too and redis.call('HEXISTS', KEYS[1], 'b:' .. ARGV[3]) == 1) then
-        return nil, redis.error_reply('STALE another node speaks for it')
-    end
+    -- Not even which node it names is certain then.
     if found[2] ~= REDIS then
         return nil, redis.error_reply('DOUBTFUL Redis began anew, and its node has not vouched for the record yet')
+    end
+    if node ~= ARGV[3] and not (busy_too and redis.call('HEXISTS', KEYS[1], 'b:' .. ARGV[3]) == 1) then
+        return nil, redis.error_reply('STALE another node speaks for it')
     end
     return {
         node = node, attach = found[3], ended = found[4], claimed = tonumber(found[5]), processed = tonumber(found[6]),

@@ -220,8 +220,9 @@ class SessionStore(Protocol):
         ...
 
     async def adopt(self, seconds: float) -> list[SessionRecord]:
-        """Speak from now on for some of the sessions that nodes without a lease have left: those that were attached
-        expire after this time. Return their records, none where there are no more.
+        """Speak from now on for some of the sessions that nodes without a lease have left, or that are this node's
+        without its knowing: those that were attached expire after this time. Return their records, none where there
+        are no more.
         """
         ...
 

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import click
+from flask.logging import default_handler
 
 from multitransport.cli.listening import forget, listen, url_of
 from multitransport.cli.loading import load_app
@@ -82,21 +83,32 @@ def _serve(
     access_log: bool,
 ) -> None:
     loop_factory = _loop_factory(uvloop)
-    # Hypercorn's own way of writing, which its workers have; what an application configures comes later.
-    logging.basicConfig(
-        format="[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s", datefmt="%Y-%m-%d %H:%M:%S %z"
-    )
-    logging.getLogger("multitransport").setLevel(logging.INFO)
     root_path = f"/{root_path.strip('/')}".rstrip("/")
     if not deflate:
         leave_deflate_off()
     announcement = f"{target} is served on {url_of(listener)}{root_path} (Ctrl-C stops it)"
-    server = Server(load_app(target), listener, grace_seconds=grace, announce=partial(click.echo, announcement))
+    app = load_app(target)
+    _write_log()
+    server = Server(app, listener, grace_seconds=grace, announce=partial(click.echo, announcement))
     server.config.backlog = backlog
     server.config.root_path = root_path
     server.config.accesslog = "-" if access_log else None
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(server.serve())
+
+
+def _write_log() -> None:
+    """Write what is logged, with its time, unless the application has said how it wants that."""
+    if logging.root.handlers:
+        return
+    # As Hypercorn writes itself, and its workers do.
+    logging.basicConfig(
+        format="[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s", datefmt="%Y-%m-%d %H:%M:%S %z"
+    )
+    logging.getLogger("multitransport").setLevel(logging.INFO)
+    for logger in logging.root.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger):
+            logger.removeHandler(default_handler)  # what `app.logger` takes for want of another would write all twice
 
 
 def _address(host: str, port: int) -> str:

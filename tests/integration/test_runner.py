@@ -140,6 +140,31 @@ async def test_requests_are_logged_where_that_is_asked_for_and_warnings_with_the
     assert re.match(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[\d+\] ", line)
 
 
+@pytest.mark.parametrize(
+    ("configured", "line"),
+    [
+        ("logging.basicConfig(level='INFO', format='%(name)s says %(message)s')", r"shop says it begins"),
+        ("app.logger.setLevel('INFO')", r"\[[^]]+\] \[\d+\] \[INFO\] it begins"),
+    ],
+)
+async def test_what_the_application_says_of_its_log_holds(tmp_path: Path, configured: str, line: str) -> None:
+    (tmp_path / "shop.py").write_text(f"""
+import logging
+from quart import Quart
+
+app = Quart("shop")
+{configured}
+
+@app.before_serving
+async def begin():
+    app.logger.info("it begins")
+""")
+    async with started(("multitransport.cli", "run", "shop:app", "--port", "{port}"), directory=tmp_path) as server:
+        await eventually(lambda: "it begins" in server.output)
+    [written] = [each for each in server.output.splitlines() if "it begins" in each]
+    assert re.fullmatch(line, written)
+
+
 async def test_a_socket_in_the_file_system(tmp_path: Path) -> None:
     path = tmp_path / "app.sock"
     async with started((*RUN, "--bind", f"unix:{path}"), ready=path.exists) as server:

@@ -7,6 +7,7 @@ import asyncio
 from multitransport.brokers.redis.fencing import Doubtful, Fencing, Gone, Moved
 from multitransport.brokers.redis.keys import Keys
 from multitransport.brokers.redis.lease import Lease, LeaseLost
+from multitransport.brokers.redis.publishing import milliseconds
 from multitransport.brokers.redis.scripts import Script
 from multitransport.brokers.redis.speaking import Speaking
 from multitransport.brokers.redis.timing import Timing
@@ -20,7 +21,9 @@ _AT_ONCE = 100
 
 
 class Adopting:
-    """Each session is adopted by one node: the first one that finds the dead one's name in its record."""
+    """Each session is adopted by one node: the first one that finds the dead one's name in its record, or the one that
+    finds its own there and knows nothing of it.
+    """
 
     def __init__(self, keys: Keys, fencing: Fencing, lease: Lease, speaking: Speaking, timing: Timing) -> None:
         self._keys = keys
@@ -28,6 +31,7 @@ class Adopting:
         self._lease = lease
         self._speaking = speaking
         self._timing = timing
+        self._patience = milliseconds(timing.lease_seconds)
 
     async def adopt(self, expires_after: int) -> list[SessionRecord]:
         """Return the records of some sessions that now are this node's, none where there are no more."""
@@ -41,19 +45,44 @@ class Adopting:
                 if records := [record for record in found if record is not None]:
                     return records
             await self._lease.bury(dead, self._fencing.call)
-        return []
+        return await self._adopt_own(expires_after)
 
     async def take(self, session_id: str, former: str, expires_after: int) -> SessionRecord | None:
         """Return the record of a session that was that node's and now is this one's, or None. The former one may be
         this very node, where a hello was cut off when Redis had taken it.
         """
-        if self._speaking.own(session_id) is not None:
-            return None
-        await self._speaking.list_own(session_id)
-        record = await self._take(session_id, former, expires_after, busy=former != self._lease.node)
+        async with self._speaking.coming(session_id):
+            if self._speaking.own(session_id) is not None:
+                return None
+            await self._speaking.list_own(session_id)
+            record = await self._take(session_id, former, expires_after, busy=former != self._lease.node)
         if record is not None and former != record.node:
             await self._speaking.unlist(former, session_id)
         return record
+
+    async def _adopt_own(self, expires_after: int) -> list[SessionRecord]:
+        """Where Redis began anew it may have lost that a session of this node has ended, or went elsewhere. If another
+        node speaks for it, that one puts its record back first.
+        """
+        speaking, doubted_at = self._speaking, self._speaking.doubted_at
+        if not doubted_at or self._lease.now < doubted_at + self._patience:
+            return []
+        key = self._keys.sessions(self._lease.node)
+        while listed := await self._fencing.call(key, "ZRANGEBYSCORE", key, "-inf", doubted_at, "LIMIT", 0, _AT_ONCE):
+            ids = [each.decode(errors="replace") for each in listed]
+            found = await asyncio.gather(*(self._recover(each, expires_after) for each in ids))
+            await speaking.list_own(*(each for each in ids if each in speaking.mirrors))
+            if records := [record for record in found if record is not None]:
+                return records
+        if speaking.doubted_at == doubted_at:
+            speaking.doubted_at = 0
+        return []
+
+    async def _recover(self, session_id: str, expires_after: int) -> SessionRecord | None:
+        async with self._speaking.coming(session_id):
+            if session_id in self._speaking.mirrors:
+                return None
+            return await self._take(session_id, self._lease.node, expires_after, busy=False)
 
     async def _take(self, session_id: str, former: str, expires_after: int, *, busy: bool) -> SessionRecord | None:
         node, key = self._lease.node, self._keys.session(session_id)

@@ -49,6 +49,23 @@ class Attaching:
 
     async def create(self, record: SessionRecord, expires_after: int) -> SessionRecord:
         """Keep a new record, or return the one that its client's ``new`` became already."""
+        async with self._speaking.coming(record.session_id):
+            return await self._create(record, expires_after)
+
+    async def attach(self, session_id: str, attach: int, secret_hash: bytes | None, credential: bytes) -> Attached:
+        """Raise a session's attach and speak for it. Raises StaleAttach."""
+        try:
+            async with self._speaking.coming(session_id):
+                mirror = self._speaking.own(session_id)
+                if mirror is not None:
+                    async with mirror.turn:
+                        if self._speaking.own(session_id) is mirror:
+                            return await self._attach_own(mirror, attach, secret_hash, credential)
+                return await self._attach_other(session_id, attach, secret_hash, credential)
+        except (Gone, Moved, LeaseLost):
+            raise StaleAttach from None
+
+    async def _create(self, record: SessionRecord, expires_after: int) -> SessionRecord:
         node, session_id, key = self._lease.node, record.session_id, self._keys.session(record.session_id)
         record.node = node
         mirror = Mirror(node, record, self._lease.registry)
@@ -77,18 +94,6 @@ class Attaching:
         self._speaking.mirrors[session_id] = mirror
         self._speaking.expire(mirror, int(expires))
         return record
-
-    async def attach(self, session_id: str, attach: int, secret_hash: bytes | None, credential: bytes) -> Attached:
-        """Raise a session's attach and speak for it. Raises StaleAttach."""
-        mirror = self._speaking.own(session_id)
-        try:
-            if mirror is not None:
-                async with mirror.turn:
-                    if self._speaking.own(session_id) is mirror:
-                        return await self._attach_own(mirror, attach, secret_hash, credential)
-            return await self._attach_other(session_id, attach, secret_hash, credential)
-        except (Gone, Moved, LeaseLost):
-            raise StaleAttach from None
 
     async def _attach_own(self, mirror: Mirror, attach: int, secret_hash: bytes | None, credential: bytes) -> Attached:
         record = mirror.record

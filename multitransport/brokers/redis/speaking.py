@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from multitransport.brokers.redis.fencing import Doubtful, Fencing, Gone, Moved
 from multitransport.brokers.redis.keys import Keys
@@ -58,6 +59,9 @@ class Speaking:
         self._timing = timing
         self._anew = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._comings: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.doubted_at = 0
+        """When Redis was found to be another one than before, in its milliseconds, until all is compared with it."""
         self.mirrors: dict[str, Mirror] = {}
         self.expires: dict[str, int] = {}
         """When detached sessions expire, in milliseconds of Redis."""
@@ -74,6 +78,12 @@ class Speaking:
         """Return the mirror of a session that this node speaks for, as far as it knows."""
         mirror = self.mirrors.get(session_id)
         return mirror if mirror is not None and mirror.mine and not mirror.ended else None
+
+    def coming(self, session_id: str) -> asyncio.Lock:
+        """Return what is held while a session of which nothing is known here becomes this node's: else who looks for
+        those that Redis says are this node's takes one whose hello is under way for one that nobody carries.
+        """
+        return self._comings.setdefault(session_id, asyncio.Lock())
 
     def take_up(self, session_id: str, kept: Kept) -> Mirror:
         """Speak for the session of which Redis said this."""
@@ -241,6 +251,7 @@ class Speaking:
         """Take notice of a renewal of the lease: all is said again where Redis may have lost it."""
         if anew:
             self._anew.set()
+            self.doubted_at = self._lease.now
 
     async def run(self) -> None:
         """Say again and again what is kept, so that it stays, until cancelled."""

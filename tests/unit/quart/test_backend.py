@@ -63,5 +63,5 @@ async def test_a_password_that_is_not_escaped_is_refused_untold(scheme: str, pas
 async def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("multitransport.quart.backend.find_spec", lambda name: None)
     assert importlib.util.find_spec("hiredis"), "it is there, in truth"
-    with pytest.raises(ConfigurationError, match=r"redis://localhost needs .* pip install multitransport\[redis\]"):
+    with pytest.raises(ConfigurationError, match=r"redis://localhost needs .* pip install 'multitransport\[redis\]'"):
         choose_backend(Settings(broker="redis://:secret@localhost"), ["k"])

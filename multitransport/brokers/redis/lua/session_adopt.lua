@@ -1,7 +1,7 @@
 -- Speak for a session whose node is gone, or does not answer. KEYS record. ARGV: replication id, end of lease, node, former node, after
 -- how many milliseconds it expires where it was attached, milliseconds it is kept, 1 where the former node may still be busy, 1 where
 -- nobody is waited for who could vouch for it.
--- Returns the record. One whose end was claimed expires now: it has to be ended again.
+-- Returns the record. One whose end was claimed expires now: it has to be ended again, also where this very node had claimed that.
 local wrong = lapsed()
 if wrong then
     return wrong
@@ -17,6 +17,7 @@ local expires = tonumber(found[3]) or NOW + tonumber(ARGV[5])
 if found[1] == ARGV[4] then
     if found[2] then
         expires = NOW
+        redis.call('HSET', KEYS[1], 'z', 'gone')
     end
     redis.call('HINCRBY', KEYS[1], 't', 1)
     redis.call('HDEL', KEYS[1], 'b:' .. ARGV[3], 'b:' .. ARGV[4])

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from multitransport.node import moves
 from multitransport.testing.proxy import FaultProxy
 from multitransport.testing.server import ServerProcess
 from multitransport.testing.waiting import eventually
@@ -105,6 +106,12 @@ async def test_a_node_that_is_frozen_is_waited_for(tmp_path: Path) -> None:
         assert len(outcomes(visitor)) == 1
 
 
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have nodes look after each other more often."""
+    monkeypatch.setattr(moves, "_LOOK_AGAIN_SECONDS", 0.2)
+
+
 @asynccontextmanager
 async def places(cut_off: int) -> AsyncIterator[tuple[list[Place], FaultProxy, RedisServer]]:
     """Give three nodes, and a proxy that is in the way of one of them, which has a user of its own in Redis."""
@@ -113,10 +120,9 @@ async def places(cut_off: int) -> AsyncIterator[tuple[list[Place], FaultProxy, R
         proxy = await stack.enter_async_context(FaultProxy(redis.url))
         await redis.call("ACL", "SETUSER", "other", "on", ">secret", "~*", "&*", "+@all")
         through = f"redis://other:secret@127.0.0.1:{proxy.port}/0"
-        made = [Place(number, through if number == cut_off else redis.url, lease_seconds=4.0) for number in range(3)]
+        made = [Place(number, through if number == cut_off else redis.url, lease_seconds=6.0) for number in range(3)]
         for place in made:
             await stack.enter_async_context(place.open())
-        await asyncio.sleep(1.0)  # a quarter of a lease: before that a node takes nobody for gone
         yield made, proxy, redis
 
 
@@ -132,6 +138,7 @@ def no_longer_at(visitor: Visitor, place: Place) -> bool:
     return visitor.session not in place.node.sessions and visitor.session not in place.node._moves._leaving
 
 
+@pytest.mark.usefixtures("hurried")
 async def test_a_node_that_comes_back_after_it_was_taken_for_gone_says_nothing_else() -> None:
     async with places(cut_off=0) as ((one, other, third), proxy, _):
         visitor = Visitor()
@@ -156,6 +163,7 @@ async def test_a_node_that_comes_back_after_it_was_taken_for_gone_says_nothing_e
         assert (one.node._store.node, len(outcomes(visitor))) == (node, 3), "it need not have lost its lease for that"
 
 
+@pytest.mark.usefixtures("hurried")
 async def test_a_node_that_is_out_of_hearing_but_lives_is_waited_for() -> None:
     """It cannot subscribe, and renews its lease all the same."""
     async with places(cut_off=0) as ((one, other, third), _, redis):
@@ -167,7 +175,7 @@ async def test_a_node_that_is_out_of_hearing_but_lives_is_waited_for() -> None:
         await eventually(lambda: one.node._broker.fault)
         await visitor.poll(other, slow, visitor.frame("send", "note", 2))
         assert await other.node._peers.tell(one.node._store.node, "settle", "") is False
-        await asyncio.sleep(4.0)  # nothing can be waited for: nothing must happen
+        await asyncio.sleep(1.5)  # nothing can be waited for: nothing must happen
         assert (outcomes(visitor), other.ran) == (set(), [])
         one.gate.set()
         assert await visitor.until(third, "reply", 1) == ["reply", 1, 0]
@@ -175,6 +183,7 @@ async def test_a_node_that_is_out_of_hearing_but_lives_is_waited_for() -> None:
         assert len(outcomes(visitor)) == 2
 
 
+@pytest.mark.usefixtures("hurried")
 async def test_who_passed_a_session_on_waits_for_what_runs_where_it_came_from() -> None:
     """Its client is back there, and what it repeated on its way will be answered there."""
     async with places(cut_off=2) as ((one, other, _), _, _):
@@ -183,7 +192,7 @@ async def test_who_passed_a_session_on_waits_for_what_runs_where_it_came_from() 
         note = visitor.frame("send", "note", 2)
         await visitor.poll(other, slow, note)
         await visitor.poll(one, slow, note)
-        await asyncio.sleep(2.5)  # nothing can be waited for: nothing must happen
+        await asyncio.sleep(0.5)  # nothing can be waited for: nothing must happen
         assert (outcomes(visitor), other.ran) == (set(), [])
         one.gate.set()
         assert await visitor.until(one, "reply", 1) == ["reply", 1, 0]
@@ -192,6 +201,7 @@ async def test_who_passed_a_session_on_waits_for_what_runs_where_it_came_from() 
         assert len(outcomes(visitor)) == 2
 
 
+@pytest.mark.usefixtures("hurried")
 async def test_a_session_that_was_elsewhere_without_having_been_missed_is_told_what_is_unknown() -> None:
     async with places(cut_off=1) as ((one, other, _), proxy, _):
         visitor = Visitor()

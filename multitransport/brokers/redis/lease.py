@@ -61,7 +61,7 @@ class Lease:
         self._number = 1
         self._ends_at = 0.0
         self._time: tuple[int, float] = 0, 0.0
-        self._renewed_at = self._steady_since = 0.0
+        self._renewed_at = self._steady_since = self._anew_at = 0.0
         self._connections = 0
         self._lost_at = -math.inf
         self._hurried = asyncio.Event()
@@ -178,12 +178,23 @@ class Lease:
         connection = await line.ready(self._keys[0])
         sent_at, connections = asyncio.get_running_loop().time(), line.connections
         lease = milliseconds(self._timing.lease_seconds)
+        # Not just after Redis was away for this node: the others come any moment, too.
+        may_end_others = connections == self._connections and sent_at - self._anew_at >= self._timing.lease_seconds / 2
         until, registry, now, *dead = await line.run_script(
-            _RENEW, self._keys, self.node, self.registry, secrets.token_urlsafe(9), lease, self._kept
+            _RENEW,
+            self._keys,
+            self.node,
+            self.registry,
+            secrets.token_urlsafe(9),
+            lease,
+            self._kept,
+            int(may_end_others),
         )
         answered_at = asyncio.get_running_loop().time()
         self._time = int(now), answered_at
         anew = (self.registry, self._connections) != (registry.decode(), connections)
+        if anew:
+            self._anew_at = answered_at
         if anew or answered_at - self._renewed_at > self._timing.overdue_seconds:
             self._steady_since = answered_at
         self._renewed_at = answered_at

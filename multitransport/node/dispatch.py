@@ -168,9 +168,8 @@ class Dispatch:
     async def conclude(self, client: Session, seq: int, outcome: Frame | None) -> bool:
         """Record the outcome of a frame; False where it is not to be told."""
         noted = await self._store.commit(client.session_id, seq, outcome, self._settings.max_outcome_bytes)
-        mine = self._moves.is_mine(
-            client
-        )  # the store has said who speaks for it: the word of that may be lost, or late
+        # The store has said who speaks for it; what the other node says of that may be lost, or late.
+        mine = self._moves.is_mine(client)
         if noted or client.state is State.ENDED:
             return True
         await self._moves.overruled(client, mine=mine)

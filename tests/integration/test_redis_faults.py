@@ -322,3 +322,12 @@ async def test_a_broker_starts_before_redis_does() -> None:
             await ready(node)
             assert (await node.say("a", b"1")).offset == 1
         assert node.broker.fault == "not started"
+
+
+async def test_what_an_inbox_was_not_told_makes_nobody_doubt_what_it_hears() -> None:
+    async with RedisServer() as redis, nodes(redis.url, redis.url) as (one, other):
+        witness = await one.watch("@session/x")
+        await other.broker.publish("@session/x", Draft("said", b"1"), KEEP, other.broker.node)
+        await eventually(lambda: witness.data == [b"1"])
+        await one.say("a", b"2")
+        assert one.broker._subscription.connections == 1

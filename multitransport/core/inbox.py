@@ -63,9 +63,9 @@ class Inbox(msgspec.Struct):
     def commit(self, seq: int, outcome: Frame | None, max_bytes: int) -> None:
         """Note that a claimed seq is done, and keep its outcome if it has one."""
         if outcome is not None and seq > self.acked:
-            size = self.kept_bytes + len(text(outcome))
+            size = self.kept_bytes + len(outcome)
             if seq in self.outcomes:
-                size -= len(text(self.outcomes[seq]))
+                size -= len(self.outcomes[seq])
             if size <= max_bytes:
                 self.outcomes[seq] = outcome
                 self.kept_bytes = size
@@ -115,6 +115,6 @@ class Inbox(msgspec.Struct):
         through = min(through, self.processed)
         while self.acked < through:
             self.acked += 1
-            self.kept_bytes -= len(text(self.outcomes.pop(self.acked, b"")))
+            self.kept_bytes -= len(self.outcomes.pop(self.acked, b""))
             if self.unkept:
                 self.unkept.discard(self.acked)

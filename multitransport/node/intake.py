@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from multitransport.brokers.base import NodeUnreachable, SessionStore, StaleAttach
@@ -74,16 +74,15 @@ class Intake:
         self._own = own
         peers.serve(send=self._take_forwarded)
 
-    async def receive(
+    def receive(
         self, client: Session, attach: int, frames: list[ClientFrame | Malformed], *, alive: bool
-    ) -> None:
+    ) -> Awaitable[None]:
         """Take the frames of one message; ``alive``: the client had its welcome when it wrote them. Raises Close,
         having taken none.
         """
-        if not self._peers:
-            await self._receive(client, attach, frames, alive=alive)
-        else:  # where the store is elsewhere, what was claimed is carried out also if the transport ends meanwhile
-            await asyncio.shield(self._own(self._receive(client, attach, frames, alive=alive)))
+        taking = self._receive(client, attach, frames, alive=alive)
+        # Where the store is elsewhere, what was claimed is carried out also if the transport ends meanwhile.
+        return asyncio.shield(self._own(taking)) if self._peers else taking
 
     async def _receive(
         self, client: Session, attach: int, frames: list[ClientFrame | Malformed], *, alive: bool

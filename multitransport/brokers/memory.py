@@ -178,8 +178,7 @@ class MemorySessionStore:
 
     async def commit(self, session_id: str, seq: int, outcome: Frame | None, max_bytes: int) -> None:
         """See SessionStore."""
-        record = self._records.get(session_id)
-        if record is not None and seq > record.inbox.processed and seq not in (record.inbox.early or ()):
+        if (record := self._records.get(session_id)) is not None:
             record.inbox.commit(seq, outcome, max_bytes)
 
     async def acknowledge(self, session_id: str, through: int) -> None:

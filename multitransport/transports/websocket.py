@@ -91,12 +91,14 @@ def _message(event: dict[str, Any], max_bytes: int) -> str | bytes:
     """Return the message that was received. Raises Close ``too_large``."""
     text: str | None = event.get("text")
     message = event.get("bytes") or b"" if text is None else text
-    size = len(message)
-    if isinstance(message, str) and size <= max_bytes < 4 * size:
-        size = len(message.encode("utf-8", "replace"))
-    if size > max_bytes:
+    if 4 * len(message) > max_bytes and _size(message) > max_bytes:
         raise Close(CloseCode.TOO_LARGE, f"the message is over {max_bytes} bytes")
     return message
+
+
+def _size(message: str | bytes) -> int:
+    """Return how many bytes a message has; there are at most four to a character."""
+    return len(message.encode("utf-8", "replace")) if isinstance(message, str) else len(message)
 
 
 async def _write(send: Send, batch: Batch) -> None:

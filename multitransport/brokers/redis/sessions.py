@@ -270,7 +270,7 @@ class RedisSessionStore:
 
     async def _commit(self, mirror: Mirror, seq: int, outcome: Frame | None, max_bytes: int) -> None:
         inbox = mirror.record.inbox
-        if seq <= inbox.processed or seq in (inbox.early or ()):
+        if inbox.is_done(seq):
             return
         told: Outcome = (seq, "", b"")
         if outcome is not None:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import math
 import secrets
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -260,11 +260,11 @@ class Node:
         await self._store.detach(client.session_id, attach, seconds)
         self._moves.is_mine(client)  # else the word of that has been lost, or is to come
 
-    async def receive(self, attachment: Attachment, frames: list[ClientFrame | Malformed], *, alive: bool) -> None:
+    def receive(self, attachment: Attachment, frames: list[ClientFrame | Malformed], *, alive: bool) -> Awaitable[None]:
         """Take the frames of one message; ``alive``: the client had its welcome when it wrote them. Raises Close,
         having taken none.
         """
-        await self.intake.receive(self._attachments[attachment], attachment.attach, frames, alive=alive)
+        return self.intake.receive(self._attachments[attachment], attachment.attach, frames, alive=alive)
 
     def end(self, client: Session, reason: str, close: Close | None = None) -> None:
         """End a session for good."""

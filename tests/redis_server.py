@@ -17,6 +17,9 @@ from multitransport.testing.waiting import eventually
 
 __all__ = ["RedisServer"]
 
+_CONNECT_SECONDS = 10.0
+"""The machine may be busy with three hundred visitors."""
+
 
 class RedisServer:
     """Use it with ``async with``. ``keep`` writes each command to a log on disk, which survives ``kill``."""
@@ -75,7 +78,7 @@ class RedisServer:
 
     async def call(self, *command: str | int | bytes) -> Any:
         """Send one command over a connection of its own."""
-        connection = await Server(self.url, 2.0).connect()
+        connection = await Server(self.url, _CONNECT_SECONDS).connect()
         try:
             return await connection.request(*command)
         finally:

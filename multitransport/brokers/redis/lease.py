@@ -113,7 +113,8 @@ class Lease:
             try:
                 # Over a new connection at once: others wait for what this node has to say to a Redis that began anew.
                 pause = self._timing.lease_seconds / 3
-                await asyncio.wait({hurried, lost}, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+                either: list[asyncio.Future[Any]] = [hurried, lost]
+                await asyncio.wait(either, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 hurried.cancel()
 

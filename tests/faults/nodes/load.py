@@ -1,9 +1,10 @@
-"""Three hundred visitors of a cluster who read, ask and publish, and what they were given."""
+"""Three hundred visitors (``VISITORS=`` says another number) of a cluster who read, ask and publish, and what they were given."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import random
 import re
 import time
@@ -29,6 +30,7 @@ from tests.faults.nodes.history import (
 __all__ = ["Load", "Visitor", "load", "stage"]
 
 TRANSPORTS = ("websocket", "sse", "poll")
+VISITORS = int(os.environ.get("VISITORS", "300"))
 ROOMS = 10
 HALL = "hall"
 REPEATABLE = "work again"
@@ -317,7 +319,7 @@ class Load:
 
 
 @asynccontextmanager
-async def load(cluster: Cluster, count: int = 300, *, rooms: int = ROOMS) -> AsyncIterator[Load]:
+async def load(cluster: Cluster, count: int = VISITORS, *, rooms: int = ROOMS) -> AsyncIterator[Load]:
     """Have so many visitors in rooms, a third on each transport; some of them in the hall, which one observes."""
     names = [f"room/{number}" for number in range(rooms)]
     visitors: list[Visitor] = []

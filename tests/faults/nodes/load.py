@@ -1,4 +1,4 @@
-"""Three hundred visitors (``VISITORS=`` says another number) of a cluster who read, ask and publish, and what they were given."""
+"""Three hundred visitors of a cluster, or ``VISITORS=``, who read, ask and publish, and what they were given."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from multitransport.node.moves import Moves
 from multitransport.node.payload import decode_json
 from multitransport.node.presence import Presence
 from multitransport.node.rooms import PRESENCE, SESSION_INBOX, USER_INBOX, Room, RoomTable, rooms_of_application
-from multitransport.node.session import Job, JoinRequest, Repeat, Session
+from multitransport.node.session import Job, JoinRequest, Repeat, Session, Settling
 from multitransport.node.settings import Settings
 from multitransport.protocol.binary import Frame, encode_data
 from multitransport.protocol.codec import Malformed
@@ -102,6 +102,8 @@ class Dispatch:
                 await self._moves.save(client)
             case Repeat():
                 await self._again(client, job)
+            case Settling():
+                pass
             case Bye():
                 if client.tasks:
                     await asyncio.wait(client.tasks)  # a client that does not come back is not waited for: it expires

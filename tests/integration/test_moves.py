@@ -118,6 +118,17 @@ async def test_what_a_node_took_and_did_not_finish_is_sent_again_and_has_an_outc
     assert welcome[1]["seq"] == 2
 
 
+async def test_a_poll_ends_as_soon_as_it_is_certain_that_something_must_be_sent_again(places: list[Place]) -> None:
+    visitor = Visitor()
+    await visitor.poll(places[0], visitor.frame("send", "slow", 1))
+    await eventually(lambda: places[0].ran == [["begin", 1]])
+    await cut_off(places[0])
+    async with asyncio.timeout(6):
+        for place in places[1:]:
+            welcome, *_ = await visitor.poll(place, wait=9.0)
+            assert welcome[1]["seq"] == 0
+
+
 async def test_what_is_being_claimed_when_its_session_goes_runs_once_and_is_waited_for(
     places: list[Place], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -203,7 +203,7 @@ async def test_a_half_open_link() -> None:
         async with talk([other]) as talked:
             await talked.more(20)
             proxy.black_hole = True
-            await eventually(lambda: one.broker.fault, 3.0)
+            await eventually(lambda: one.broker.fault, 10.0)
             with pytest.raises(BrokerUnavailable):
                 await one.say("a", b'"never"')
             await talked.more(20)
@@ -261,7 +261,7 @@ async def test_publishing_while_redis_is_away_fails_in_time_and_the_rest_is_take
         started = asyncio.get_running_loop().time()
         with pytest.raises(BrokerUnavailable, match="did not confirm"):
             await node.say("a", b'"lost"')
-        assert 1.5 < asyncio.get_running_loop().time() - started < 3.5
+        assert 1.5 < asyncio.get_running_loop().time() - started < 6.0
         saying = asyncio.create_task(node.say("a", b"1"))
         await asyncio.sleep(0.3)
         await redis.start()
@@ -305,7 +305,7 @@ async def test_a_frozen_redis() -> None:
         async with talk(pair) as talked:
             await talked.more(20)
             redis.suspend()
-            await eventually(lambda: all(node.broker.fault for node in pair), 3.0)
+            await eventually(lambda: all(node.broker.fault for node in pair), 10.0)
             redis.resume()
             await ready(*pair)
             await talked.more(40)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import httpx
 
@@ -11,7 +11,7 @@ from multitransport.client.carrier import TransportLost
 from multitransport.client.limits import ATTEMPT_SECONDS, MAX_RECEIVED_BYTES
 from multitransport.client.messages import read_close
 
-__all__ = ["exchange", "open_stream", "translated"]
+__all__ = ["exchange", "once_more", "open_stream", "translated"]
 
 _NDJSON = "application/x-ndjson"
 
@@ -56,6 +56,18 @@ async def exchange(http: httpx.AsyncClient, url: str, body: bytes, stalled_secon
             return await _read(response)
     finally:
         await response.aclose()
+
+
+async def once_more(post: Callable[[], Awaitable[bytes]]) -> bytes:
+    """Post what may be repeated, and post it again where that failed without a word of the server's: one that stops
+    may close a connection under a request. Raises as ``open_stream`` does.
+    """
+    try:
+        return await post()
+    except TransportLost as lost:
+        if lost.closed is not None:
+            raise
+    return await post()
 
 
 async def _read(response: httpx.Response) -> bytes:

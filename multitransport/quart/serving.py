@@ -102,13 +102,16 @@ class Serving:
 
     async def stop(self) -> None:
         """End the node and all it owns. Does nothing where none runs."""
-        running, self.running = self.running, None
+        running = self.running
         if running is None:
             return
         for watch in running.watches:
             watch.cancel()
         await asyncio.gather(*running.watches, return_exceptions=True)
-        await running.node.stop()
+        try:
+            await running.node.stop()
+        finally:
+            self.running = None  # not before: handlers that are seen to their end may publish
 
 
 async def drain_all() -> None:

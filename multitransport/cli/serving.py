@@ -22,6 +22,9 @@ from multitransport.transports.asgi import Connection
 
 __all__ = ["Server"]
 
+_NOTICE_SECONDS = 1.0
+"""How long what serves a connection may take to notice that it was aborted, before Hypercorn cancels it."""
+
 _LAST_RESORT_SECONDS = 2.0
 
 
@@ -33,7 +36,7 @@ class Server:
     ) -> None:
         self.config = Config()
         self.config.bind = [f"fd://{listener.detach()}"]
-        self.config.graceful_timeout = grace_seconds
+        self.config.graceful_timeout = grace_seconds + _NOTICE_SECONDS
         # Else it writes by itself, to the root logger's handlers too, and no lower than what it says of requests.
         self.config.errorlog = errors = logging.getLogger("hypercorn.error")
         errors.setLevel(logging.WARNING)

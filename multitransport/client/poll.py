@@ -6,7 +6,7 @@ import httpx
 
 from multitransport.client.carrier import Greeting
 from multitransport.client.limits import POLL_SECONDS
-from multitransport.client.posting import exchange
+from multitransport.client.posting import exchange, once_more
 from multitransport.client.sender import Sender
 
 __all__ = ["PollConnector"]
@@ -38,9 +38,14 @@ class PollCarrier:
 
     async def receive(self) -> bytes:
         # The first one asks for the welcome at once, which shows that polling works.
-        hello = self._greeting.hello(POLL_SECONDS if self._begun else 0)
+        if self._begun:
+            return await once_more(self._poll)
+        message = await exchange(self._http, self._url, self._greeting.hello(0))
         self._begun = True
-        return await exchange(self._http, self._url, hello)
+        return message
+
+    async def _poll(self) -> bytes:
+        return await exchange(self._http, self._url, self._greeting.hello(POLL_SECONDS))
 
     async def send(self, message: bytes) -> bytes:
         return await self._sender.send(message)

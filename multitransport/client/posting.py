@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import httpx
 
@@ -11,7 +11,12 @@ from multitransport.client.carrier import TransportLost
 from multitransport.client.limits import ATTEMPT_SECONDS, MAX_RECEIVED_BYTES
 from multitransport.client.messages import read_close
 
-__all__ = ["exchange", "open_stream", "translated"]
+__all__ = ["exchange", "once_more", "open_stream", "translated"]
+
+
+class TransportStalled(TransportLost):
+    """Nothing moved for too long."""
+
 
 _NDJSON = "application/x-ndjson"
 
@@ -23,6 +28,8 @@ def translated() -> Iterator[None]:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise TransportLost(f"connecting: {error}", network=True) from error
+    except httpx.TimeoutException as error:
+        raise TransportStalled(f"{type(error).__name__}: {error}") from error
     except httpx.HTTPError as error:
         raise TransportLost(f"{type(error).__name__}: {error}") from error
 
@@ -56,6 +63,20 @@ async def exchange(http: httpx.AsyncClient, url: str, body: bytes, stalled_secon
             return await _read(response)
     finally:
         await response.aclose()
+
+
+async def once_more(post: Callable[[], Awaitable[bytes]]) -> bytes:
+    """Post what may be repeated, and post it again where that failed at once and without a word of the server's: one
+    that stops may close a connection under a request. Raises as ``open_stream`` does.
+    """
+    try:
+        return await post()
+    except TransportStalled:
+        raise
+    except TransportLost as lost:
+        if lost.closed is not None:
+            raise
+    return await post()
 
 
 async def _read(response: httpx.Response) -> bytes:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import httpx
 
 from multitransport.client.carrier import Greeting, TransportLost
 from multitransport.client.limits import SEND_SECONDS
-from multitransport.client.posting import exchange
+from multitransport.client.posting import exchange, once_more
 from multitransport.protocol.codes import CloseCode
 
 __all__ = ["Sender"]
 
-_STALE_PAUSES_SECONDS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)
-"""A send and the next poll may overtake each other, so that the server knows another attach than the send has."""
+_PASSING = frozenset({CloseCode.STALE_ATTACH, CloseCode.UNAVAILABLE})
+_PAUSES_SECONDS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)
+"""A send and the next poll may overtake each other, so that the server knows another attach than the send has, or asks
+a node that is no more: the next poll brings the session to another.
+"""
 
 
 class Sender:
@@ -27,11 +31,11 @@ class Sender:
 
     async def send(self, message: bytes) -> bytes:
         """Send a message and return its answer. Raises TransportLost."""
-        for pause_seconds in _STALE_PAUSES_SECONDS:
+        for pause_seconds in _PAUSES_SECONDS:
             try:
-                return await self._post(message)
+                return await once_more(partial(self._post, message))
             except TransportLost as lost:
-                if lost.closed is None or lost.closed.code != CloseCode.STALE_ATTACH:
+                if lost.closed is None or lost.closed.code not in _PASSING:
                     raise
             await asyncio.sleep(pause_seconds)
         return await self._post(message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Collection
 from contextlib import suppress
 from random import SystemRandom
@@ -11,7 +12,7 @@ from random import SystemRandom
 from multitransport.node.attachment import Attachment, Close
 from multitransport.node.settings import Settings
 from multitransport.protocol.codes import CloseCode
-from multitransport.protocol.frames import encode
+from multitransport.protocol.frames import HelloOptions, encode
 
 __all__ = ["Drain"]
 
@@ -40,14 +41,16 @@ class Drain:
         self._elsewhere = elsewhere
         self._loop = asyncio.get_running_loop()
         self._left = asyncio.Event()
+        self._moved_by = math.inf
 
     async def run(self) -> None:
         """Send every client off, and return when they are gone, or after the drain time."""
         seconds = self._settings.drain_seconds
         end = self._loop.time() + seconds
+        self._moved_by = end - seconds / 4
         if self._elsewhere:
             await self._move_all(seconds / 2)
-            await self._gone(end - seconds / 4)
+            await self._gone(self._moved_by)
         for attachment in list(self._attachments):
             attachment.close(self.going_away())
         await self._gone(end)
@@ -55,6 +58,13 @@ class Drain:
             logger.warning("%d connections did not close in time and are cut", len(self._attachments))
         for attachment in list(self._attachments):
             attachment.abort()
+
+    def takes(self, hello: HelloOptions, transport: str) -> bool:
+        """Tell whether a hello that comes late is taken all the same. Who polls has nothing else that carries it, is
+        answered at once, and moves with the next poll.
+        """
+        polls_on = transport == "poll" and hello.token is not None
+        return self._elsewhere and polls_on and self._loop.time() < self._moved_by
 
     def going_away(self) -> Close:
         """Return the word for a client of a node that stops, with a time of its own to come back."""

@@ -166,17 +166,10 @@ class Node:
         """
         await self.drain()
         self._timers.stop()
-        if self._peers:
-            under_way = {task for client in self.sessions.values() for task in client.under_way}
-        else:
+        if not self._peers:
             for client in list(self.sessions.values()):
                 self.end(client, "stopped")
-            under_way = set()
-        under_way |= self._tasks - {self._looking}
-        if under_way:
-            _, late = await asyncio.wait(under_way, timeout=self.settings.drain_seconds)
-            if late:
-                logger.warning("%d callbacks and handlers take longer than the drain time and are cut", len(late))
+        await self._finish_work()
         tasks = set(self._tasks)
         for task in tasks:
             task.cancel()
@@ -186,6 +179,19 @@ class Node:
         await self._store.stop()
         await self._peers.stop()
         await self.hub.stop()
+
+    async def _finish_work(self) -> None:
+        """Wait, up to the drain time, until nothing is under way, nor left behind by sessions that go meanwhile."""
+        until = self._loop.time() + self.settings.drain_seconds
+        while under_way := self._under_way():
+            _, late = await asyncio.wait(under_way, timeout=max(0.0, until - self._loop.time()))
+            if late:
+                logger.warning("%d callbacks and handlers take longer than the drain time and are cut", len(late))
+                return
+
+    def _under_way(self) -> set[asyncio.Task[Any]]:
+        handlers = {task for client in self.sessions.values() for task in client.under_way}
+        return handlers | self._tasks - {self._looking}
 
     def _missed(self) -> None:
         self.own(self._moves.missed())
@@ -197,7 +203,7 @@ class Node:
 
     async def admit(self, hello: HelloOptions, request: Request, transport: str) -> Attachment:
         """Take a hello. Whoever calls this must ``release`` what it returns. Raises Close."""
-        if self.draining:
+        if self.draining and not self._drain.takes(hello, transport):
             raise self._drain.going_away()
         attached = await self._admission.admit(hello, request, transport)
         self._carry(attached.client, attached.attachment)

@@ -128,7 +128,7 @@ class Connection:
         if self._transport is not None:
             sock = self._transport.get_extra_info("socket")
             if sock is not None:
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError, ValueError):  # one that is closed already, ValueError by uvloop
                     # Reset instead of FIN: otherwise the kernel keeps megabytes for a client that never reads them.
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self._transport.abort()

@@ -144,18 +144,26 @@ async def test_every_transport_moves_and_everybody_sees_where(browser: Browser, 
 
 
 @pytest.mark.faults
-async def test_a_drained_node_hands_its_tabs_over(browser: Browser, demo: Demo) -> None:
+@pytest.mark.parametrize("transport", ["websocket", "sse", "poll"])
+async def test_a_drained_node_hands_its_tabs_over_and_they_are_live_all_the_time(
+    browser: Browser, demo: Demo, transport: str
+) -> None:
     async with visitor(browser, f"{demo.url}/cluster/", "Ann", errors=True) as page:
+        await page.click(f"[data-use={transport}]")
+        await until(page, f"cluster.rt.status.transport === '{transport}'", WITHIN_SECONDS)
+        await page.evaluate("() => { cluster.rt.on('status', ({ state }) => (globalThis.states ??= []).push(state)) }")
         former = await place(page)
         await press(page, f"{former}/terminate")
         await shows(page, f"#{former} .state", "stopped")
         await until(
             page, f"document.getElementById('where').textContent !== '{former.replace('-', ' ')}'", WITHIN_SECONDS
         )
+        assert await page.evaluate("(globalThis.states ?? []).filter((state) => state !== 'live')") == []
         await press(page, f"{former}/restart")
         await shows(page, f"#{former} .state", "up")
         await hears_more(page)
         await nothing_lost(page)
+        assert await page.evaluate("(globalThis.states ?? []).filter((state) => state !== 'live')") == []
 
 
 @pytest.mark.faults

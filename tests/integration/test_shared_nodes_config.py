@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,38 @@ async def test_the_application_is_as_it_is_written(monkeypatch: pytest.MonkeyPat
         async with app.test_app():
             assert (await rt.publish("news", "said", "hello")).offset == 1
         assert "multitransport:log:{.news}" in await redis.keys()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_client_glides_off_a_node_that_stops(
+    proxy: str, transport: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It goes on at another before it lets go: it is never without a line, and nobody waits for anything."""
+    async with AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(RedisServer())
+        nodes = [Node({"broker": redis.url, "drain_seconds": 10.0}) for _ in range(2)]
+        serving = [AsyncExitStack() for _ in nodes]
+        upstreams = [await own.enter_async_context(node.served()) for own, node in zip(serving, nodes, strict=True)]
+        for own in serving:
+            stack.push_async_callback(own.aclose)
+        origin = await stack.enter_async_context(proxied(proxy, upstreams, tmp_path))
+        client = await stack.enter_async_context(connect(f"{origin}/realtime", transports=[transport]))
+        async with asyncio.timeout(20):
+            room = await client.join("news/hall")
+            caplog.set_level(logging.DEBUG, "multitransport.client")
+            stopping = asyncio.create_task(serving[client.session_id not in nodes[0].node.sessions].aclose())
+            told = 0
+            while not stopping.done():
+                told += 1
+                assert await client.request("say", str(told)) == told
+            for offset in range(1, told + 1):
+                item = await anext(room)
+                assert isinstance(item, Publication)
+                assert item.data == str(offset)
+            assert client.status == "connected"
+            assert "transport ended" not in caplog.text
+            assert "did not close in time" not in caplog.text
+            assert client.reconnects == (transport != "poll")
 
 
 @pytest.mark.faults

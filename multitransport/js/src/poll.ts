@@ -13,6 +13,8 @@ export const openPoll: Opener = (base, link) => {
   const sender = new Sender(`${base}send`, link, abort.signal);
   let held: AbortController | undefined;
   const poll = async () => {
+    // A server that stops may close a connection under a request: the next one goes elsewhere.
+    let failed = true;
     // The first answer comes at once, so that the session is known to be carried.
     for (let wait = 0; !abort.signal.aborted; wait = held?.signal.aborted ? 0 : HOLD_SECONDS) {
       const beganMs = Date.now();
@@ -23,8 +25,12 @@ export const openPoll: Opener = (base, link) => {
         const frames = await exchange(`${base}poll`, link.hello(wait), held.signal, wait * 1_000 + ANSWER_MS);
         if (frames[0]?.[0] !== "welcome" && frames[0]?.[0] !== "close") throw new TypeError("not an answer to a poll");
         if (!abort.signal.aborted) link.heard(frames);
+        failed = false;
       } catch (error) {
-        if (!held.signal.aborted) throw error;
+        if (!held.signal.aborted) {
+          if (failed) throw error;
+          failed = true;
+        }
       }
       abort.signal.removeEventListener("abort", stop);
       const early = beganMs + PACE_MS - Date.now();

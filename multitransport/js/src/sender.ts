@@ -42,8 +42,9 @@ export class Sender {
   async #post(batch: string): Promise<boolean> {
     try {
       const frames = await exchange(this.url, `${this.link.sendHello()}\n${batch}`, this.signal, LIMIT_MS);
-      // A poll that took the place of the one this belongs to: the next try belongs to the new one.
-      if (frames.some(([kind, code]) => kind === "close" && code === CLOSE.stale_attach)) return false;
+      // A poll that took the place of the one this belongs to: the next try belongs to the new one, and to its node.
+      const passing: unknown[] = [CLOSE.stale_attach, CLOSE.unavailable];
+      if (frames.some(([kind, code]) => kind === "close" && passing.includes(code))) return false;
       if (!this.signal.aborted) this.link.heard(frames);
       return true;
     } catch {

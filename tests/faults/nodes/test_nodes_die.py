@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.nodes.load import stage
+from tests.cluster import cluster
+from tests.faults.nodes.load import load, stage
 from tests.redis_server import RedisServer
 
 pytestmark = [pytest.mark.faults, pytest.mark.alone]
@@ -61,6 +62,25 @@ async def test_each_node_is_stopped_and_started_in_turn(tmp_path: Path) -> None:
             await visitors.more(40, 60.0)
         await visitors.judge(lossless=True, unknown_allowed=False)
         assert visitors.longest_absence < 6.0
+
+
+async def test_few_visitors_notice_nothing_of_nodes_that_are_stopped(tmp_path: Path) -> None:
+    """Without the crowd that keeps two cores busy: nobody is ever without a line."""
+    async with (
+        RedisServer() as redis,
+        cluster([redis.url] * NODES, tmp_path) as nodes,
+        load(nodes, 24, rooms=2) as visitors,
+    ):
+        visitors.start(publications=40.0, requests=40.0)
+        await visitors.more(40)
+        for number, node in enumerate(nodes.nodes):
+            assert await node.terminate(15.0) == 0
+            await visitors.more(40)
+            await node.start()
+            await nodes.ready(number)
+            await visitors.more(220)  # longer than nginx leaves it out
+        await visitors.judge(lossless=True, unknown_allowed=False)
+        assert visitors.longest_absence == 0.0
 
 
 async def test_a_node_is_frozen_for_longer_than_its_lease(tmp_path: Path) -> None:

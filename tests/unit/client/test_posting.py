@@ -85,7 +85,7 @@ async def test_a_send_that_met_another_attach_is_made_again_with_a_new_hello() -
 
 
 async def test_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("multitransport.client.sender._STALE_PAUSES_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr("multitransport.client.sender._PAUSES_SECONDS", (0.0, 0.0))
     async with answering(STALE, STALE, STALE) as http:
         with pytest.raises(TransportLost) as error:
             await Sender(http, URL, Greeting()).send(b"")

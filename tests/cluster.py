@@ -37,6 +37,10 @@ SETTINGS: dict[str, float] = {
 """Short, so that what follows from silence follows within seconds."""
 
 
+_HEALTH_SECONDS = 3.0
+"""Who asks may be busy with three hundred visitors, and read the answer late."""
+
+
 class Cluster:
     """``origin`` is where visitors go. ``nodes`` may be killed, terminated, suspended, resumed and started again."""
 
@@ -78,17 +82,23 @@ class Cluster:
     async def health(self, node: int) -> str | None:
         """Return what a node says of itself, None where it does not answer at once."""
         with contextlib.suppress(httpx.TransportError):
-            answer = await self._http.get(f"{self.nodes[node].url}/realtime/health", timeout=1.0)
+            answer = await self._http.get(f"{self.nodes[node].url}/realtime/health", timeout=_HEALTH_SECONDS)
             return "ready" if answer.is_success else answer.text
         return None
 
     async def ready(self, *nodes: int, within_seconds: float = 20.0) -> None:
         """Wait until these nodes, or all, say that they are ready."""
-        for node in nodes or range(len(self.nodes)):
-            await eventually(lambda: self._is_ready(node), within_seconds)  # noqa: B023
+        said: dict[int, str | None] = dict.fromkeys(nodes or range(len(self.nodes)))
 
-    async def _is_ready(self, node: int) -> bool:
-        return await self.health(node) == "ready"
+        async def all_are() -> bool:
+            for node in [each for each in said if said[each] != "ready"]:
+                said[node] = await self.health(node)
+            return set(said.values()) == {"ready"}
+
+        try:
+            await eventually(all_are, within_seconds)
+        except AssertionError:
+            raise AssertionError(f"not ready within {within_seconds:g} s: {said}") from None
 
 
 @asynccontextmanager

@@ -17,6 +17,9 @@ from multitransport.testing.waiting import eventually
 
 __all__ = ["RedisServer"]
 
+_CONNECT_SECONDS = 10.0
+"""The machine may be busy with three hundred visitors."""
+
 
 class RedisServer:
     """Use it with ``async with``. ``keep`` writes each command to a log on disk, which survives ``kill``."""
@@ -75,7 +78,7 @@ class RedisServer:
 
     async def call(self, *command: str | int | bytes) -> Any:
         """Send one command over a connection of its own, also where nodes would have none: to a replica."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(_CONNECT_SECONDS):
             _, connection = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", self.port)
             try:
                 return await connection.request(*command)

@@ -42,6 +42,7 @@ class Server:
         self._grace_seconds = grace_seconds
         self._stop = asyncio.Event()
         self._signalled = False
+        self._draining: asyncio.Task[None] | None = None
         self._open: set[Connection] = set()
 
     async def serve(self) -> None:
@@ -79,7 +80,8 @@ class Server:
         """Hypercorn calls this once it listens, and stops when it returns."""
         self._announce()
         await self._stop.wait()
-        await drain_all()
+        # Beside, since Hypercorn takes no more connections from now on: a proxy would send those here who are to move.
+        self._draining = asyncio.create_task(drain_all())
 
     async def _track(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":

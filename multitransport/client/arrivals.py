@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from multitransport.client.events import Effect, Outcome, Pinged, Ponged, Welcomed
+from multitransport.client.events import Effect, Move, Outcome, Pinged, Ponged, Welcomed
 from multitransport.client.link import Link
 from multitransport.client.memberships import Membership, Memberships
 from multitransport.client.messages import data_of, encode, read_closed
@@ -186,6 +186,9 @@ class Arrivals:
     def _pong(self, frame: list[Any], effects: list[Effect]) -> None:
         effects.append(Ponged(float(frame[1])))
 
+    def _move(self, frame: list[Any], effects: list[Effect]) -> None:
+        effects.append(Move())
+
     def _close(self, frame: list[Any], effects: list[Effect]) -> None:
         effects.append(read_closed(frame))
 
@@ -198,6 +201,7 @@ _TAKES: dict[str, Callable[[Arrivals, list[Any], list[Effect]], None]] = {
     "gap": Arrivals._gap,
     "joined": Arrivals._joined,
     "left": Arrivals._left,
+    "move": Arrivals._move,
     "ping": Arrivals._ping,
     "pong": Arrivals._pong,
     "reply": Arrivals._reply,

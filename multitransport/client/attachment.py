@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from multitransport.client.carrier import Carrier, Connector, TransportLost
-from multitransport.client.events import Closed, Effect, Pinged, Ponged, Publication, Welcomed
+from multitransport.client.events import Closed, Effect, Move, Pinged, Ponged, Publication, Welcomed
 from multitransport.client.fallback import Ended, Stage
 from multitransport.client.limits import ATTEMPT_SECONDS, POLL_SECONDS
 from multitransport.client.session import BYE, BrokenMessage, Session
@@ -21,18 +21,27 @@ _BINARY = "websocket"
 class Attachment:
     """Drives one transport in its ``task``, whose result says how the transport ended.
 
-    ``deliver`` gets every effect, ``welcomed`` says whether the transport came to carry the session.
+    ``deliver`` gets every effect, ``welcomed`` says whether the transport came to carry the session, ``leaving`` that
+    its node is about to stop; then ``disturb`` is called.
     """
 
-    def __init__(self, session: Session, connector: Connector, deliver: Callable[[Effect], None]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        connector: Connector,
+        deliver: Callable[[Effect], None],
+        disturb: Callable[[], None],
+    ) -> None:
         self.name = connector.name
         self.round_trip_seconds: float | None = None
         self.stage = Stage.NOTHING
+        self.leaving = False
         self._loop = asyncio.get_running_loop()
         self.welcomed: asyncio.Future[bool] = self._loop.create_future()
         self._session = session
         self._connector = connector
         self._deliver = deliver
+        self._disturb = disturb
         self._attach = 0
         self._closed: Closed | None = None
         self._aborted: asyncio.Future[None] = self._loop.create_future()
@@ -169,6 +178,9 @@ class Attachment:
                 self._confirm(now - t)
             case Pinged():
                 self._session.ping(now)
+            case Move() if not self._connector.polls:  # the next poll goes elsewhere anyway
+                self.leaving = True
+                self._disturb()
             case Closed():
                 self._closed = effect
             case _:

@@ -143,16 +143,20 @@ class Connection:
         self._wanted = None
 
     def _attach(self, name: str) -> Attachment:
-        return Attachment(self._session, self._connectors[name], self._deliver)
+        return Attachment(self._session, self._connectors[name], self._deliver, self._disturbed.set)
 
     async def _until_ended(self, attachment: Attachment) -> bool:
         """Wait for the end of the transport; False where another one is to be tried before."""
-        lesser = attachment.name != self._fallback.transports[0]
+        again_seconds = None
+        if attachment.leaving:
+            again_seconds = 0.0  # paced all the same
+        elif attachment.name != self._fallback.transports[0]:
+            again_seconds = self._fallback.upgrade_seconds
         disturbed = asyncio.create_task(self._disturbed.wait())
         try:
             done, _ = await asyncio.wait(
                 {attachment.task, disturbed},
-                timeout=self._fallback.upgrade_seconds if lesser else None,
+                timeout=again_seconds,
                 return_when=asyncio.FIRST_COMPLETED,
             )
         finally:
@@ -161,12 +165,18 @@ class Connection:
         return attachment.task in done
 
     async def _switch(self, former: Attachment) -> Attachment:
-        """Try another transport while the present one goes on receiving; return the one that carries the session."""
+        """Try another transport, or the same at another node, while the present one goes on receiving; return the one
+        that carries the session.
+        """
         wanted = self._wanted
         transports = self._fallback.transports if wanted is None else wanted[0]
-        if wanted is None:
+        name = transports[0]
+        if wanted is None and former.leaving:
+            name = former.name
+        elif wanted is None:
             self._fallback.upgrading()
-        current = former if former.name == transports[0] else await self._move(former, transports[0])
+        stays = former.name == name and not former.leaving
+        current = former if stays else await self._move(former, name)
         moved = current.name == transports[0]
         if moved:
             self._fallback.use(transports, transports[0])

@@ -18,6 +18,7 @@ __all__ = [
     "Joined",
     "Left",
     "Mode",
+    "Move",
     "Outcome",
     "Pinged",
     "Ponged",
@@ -116,6 +117,10 @@ class Ponged(msgspec.Struct, frozen=True):
     t: float
 
 
+class Move(msgspec.Struct, frozen=True):
+    """The node that carries the session is about to stop: another one should carry it before that."""
+
+
 class Closed(msgspec.Struct, frozen=True):
     """The server ended the transport, and with a final code the session. ``error_code`` is the application's own."""
 
@@ -125,4 +130,4 @@ class Closed(msgspec.Struct, frozen=True):
     error_code: str | None = None
 
 
-Effect = Publication | Gap | Joined | CaughtUp | Asked | Left | Outcome | Welcomed | Pinged | Ponged | Closed
+Effect = Publication | Gap | Joined | CaughtUp | Asked | Left | Outcome | Welcomed | Pinged | Ponged | Move | Closed

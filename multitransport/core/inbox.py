@@ -61,11 +61,11 @@ class Inbox(msgspec.Struct):
         return before
 
     def commit(self, seq: int, outcome: Frame | None, max_bytes: int) -> None:
-        """Note that a claimed seq is done, and keep its outcome if it has one."""
-        if outcome is not None and seq > self.acked:
-            size = self.kept_bytes + len(text(outcome))
-            if seq in self.outcomes:
-                size -= len(text(self.outcomes[seq]))
+        """Note that a claimed seq is done, and keep its outcome if it has one. What is done already stays as it is."""
+        if self.is_done(seq):
+            return
+        if outcome is not None:
+            size = self.kept_bytes + len(outcome)
             if size <= max_bytes:
                 self.outcomes[seq] = outcome
                 self.kept_bytes = size
@@ -74,8 +74,7 @@ class Inbox(msgspec.Struct):
         if seq > self.processed + 1:
             self.early = {seq, *(self.early or ())}
             return
-        if seq > self.processed:
-            self.processed = seq
+        self.processed = seq
         while self.early and self.processed + 1 in self.early:
             self.processed += 1
             self.early.remove(self.processed)
@@ -115,6 +114,6 @@ class Inbox(msgspec.Struct):
         through = min(through, self.processed)
         while self.acked < through:
             self.acked += 1
-            self.kept_bytes -= len(text(self.outcomes.pop(self.acked, b"")))
+            self.kept_bytes -= len(self.outcomes.pop(self.acked, b""))
             if self.unkept:
                 self.unkept.discard(self.acked)

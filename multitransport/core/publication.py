@@ -58,7 +58,7 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
     @property
     def size(self) -> int:
         """The bytes of its frame as text."""
-        return len(self.frame)
+        return len(self.encoded)
 
 
 def publish_frame(room: str, offset: int | None, draft: Draft) -> Frame:

@@ -197,7 +197,9 @@ class Admission:
         confirmed = client.state is not State.UNCONFIRMED
         heartbeat = Heartbeat(self._pulses[transport], self._clock(), confirmed=confirmed)
         client.away_since = None
-        attachment = Attachment(client.record, transport, hello.attach, heartbeat, self._settings.close_seconds)
+        attachment = Attachment(
+            client.record, transport, hello.attach, heartbeat, self._hub.turn, self._settings.close_seconds
+        )
         former, client.attachment = client.attachment, attachment
         if former is not None:
             client.told_at = self._hub.leave_all(former.reader)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextvars import Context
 from typing import Any
 
 import msgspec
@@ -14,6 +13,7 @@ from multitransport.core.publication import Slice
 from multitransport.core.reader import Gap, Reader
 from multitransport.core.session import SessionRecord
 from multitransport.core.wheel import Entry
+from multitransport.node.turn import Turn
 from multitransport.protocol.binary import Frame, text
 from multitransport.protocol.codes import CloseCode
 from multitransport.protocol.frames import encode
@@ -91,8 +91,8 @@ class Attachment:
         "_close_seconds",
         "_control",
         "_inbox",
-        "_loop",
         "_processed",
+        "_turn",
         "_woken",
         "abort",
         "attach",
@@ -107,7 +107,13 @@ class Attachment:
     )
 
     def __init__(
-        self, record: SessionRecord, transport: str, attach: int, heartbeat: Heartbeat, close_seconds: float
+        self,
+        record: SessionRecord,
+        transport: str,
+        attach: int,
+        heartbeat: Heartbeat,
+        turn: Turn,
+        close_seconds: float,
     ) -> None:
         self.session_id = record.session_id
         self.transport = transport
@@ -119,7 +125,7 @@ class Attachment:
         self.news = False
         self.on_news: Callable[[], None] = _nothing
         self.timer: Entry[Callable[[], None]] | None = None
-        self._loop = asyncio.get_running_loop()
+        self._turn = turn
         self._control: dict[int | str, Frame] = {}
         self._woken = False
         self._inbox = record.inbox
@@ -133,8 +139,7 @@ class Attachment:
         self.news = True
         if not self._woken:
             self._woken = True
-            # What is woken serves many: it must not inherit the context of whoever publishes.
-            self._loop.call_soon(self.flush, context=Context())
+            self._turn.flush(self.flush)
 
     def flush(self) -> None:
         """There is news: tell ``on_news`` now."""
@@ -175,7 +180,7 @@ class Attachment:
         """Have ``close`` written, and nothing after it; abort where that takes too long."""
         if self.closing is None:
             self.closing = close
-            self._abort_handle = self._loop.call_later(self._close_seconds, self._give_up)
+            self._abort_handle = asyncio.get_running_loop().call_later(self._close_seconds, self._give_up)
             self.wake()
 
     def ended(self) -> None:

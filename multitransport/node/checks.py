@@ -34,11 +34,11 @@ _NO_OPTIONS = DataOptions()
 
 
 class Handler(NamedTuple):
-    """An event's handler, made ready."""
+    """An event's handler, made ready; ``what`` it is called in an error."""
 
+    what: str
     function: Callable[..., Awaitable[Any]]
     payload: Payload
-    concurrent: bool
     repeatable: bool
     gate: Callable[..., Any] | None
 
@@ -61,9 +61,11 @@ class Checks:
         self._transport = None if declarations.transport_hook is None else ready(declarations.transport_hook)
         self._disconnect = [(ready(function), once) for function, once in declarations.disconnect_callbacks]
         self._handlers = {
-            event: Handler(ready(each.function), _payload(each), each.concurrent, each.repeatable, each.gate)
+            event: Handler(_what(event), ready(each.function), _payload(each), each.repeatable, each.gate)
             for event, each in declarations.handlers.items()
         }
+        self.concurrent = frozenset(event for event, each in declarations.handlers.items() if each.concurrent)
+        """Events for whose handlers the next frame need not wait."""
         self._gates = {each: ready(each) for each in _gates(declarations)}
         self._middlewares = [ready(function) for function in declarations.middlewares]
         self._rooms = {each.rule: ready(each.check) for each in declarations.rooms}
@@ -123,11 +125,6 @@ class Checks:
         else:
             await function()
 
-    def is_concurrent(self, event: str) -> bool:
-        """Tell whether the next frame need not wait for this event's handler."""
-        handler = self._handlers.get(event)
-        return handler is not None and handler.concurrent
-
     def is_repeatable(self, event: str) -> bool:
         """Tell whether this event's handler may run again where nobody knows whether it has run."""
         handler = self._handlers.get(event)
@@ -141,11 +138,10 @@ class Checks:
         if handler.gate is not None:
             await self._pass(client, handler.gate)
         payload = handler.payload.read(data)
-        what = f"the handler of {event!r}"
         if not self._middlewares:
-            return await self._call(what, handler.function, client, payload)
+            return await self._call(handler.what, handler.function, client, payload)
         call = Call("send", event, event, payload)
-        return await self._run(what, client, call, partial(handler.function, client, payload))
+        return await self._run(handler.what, client, call, partial(handler.function, client, payload))
 
     async def disconnected(self, client: Session, reason: str) -> None:
         """Run the disconnect callbacks; what one raises is logged and keeps none of the others. Those declared ``once``
@@ -235,7 +231,11 @@ def _payload(declared: HandlerDeclaration) -> Payload:
     try:
         return Payload(type_)
     except ConfigurationError as error:
-        raise ConfigurationError(f"the handler of {declared.event!r}: {error}") from error
+        raise ConfigurationError(f"{_what(declared.event)}: {error}") from error
+
+
+def _what(event: str) -> str:
+    return f"the handler of {event!r}"
 
 
 def _must_not_be_false(allowed: Any) -> None:

@@ -24,7 +24,7 @@ from multitransport.node.moves import Moves
 from multitransport.node.payload import decode_json
 from multitransport.node.presence import Presence
 from multitransport.node.rooms import PRESENCE, SESSION_INBOX, USER_INBOX, Room, RoomTable, rooms_of_application
-from multitransport.node.session import Job, JoinRequest, Repeat, Session
+from multitransport.node.session import Job, JoinRequest, Repeat, Session, Settling
 from multitransport.node.settings import Settings
 from multitransport.protocol.binary import Frame, encode_data
 from multitransport.protocol.codec import Malformed
@@ -93,19 +93,21 @@ class Dispatch:
 
     async def _do(self, client: Session, job: Job) -> None:
         match job:
-            case JoinRequest() as wanted:
-                await self._named_in_hello(client, wanted)
+            case Send() if job.event in self._checks.concurrent:
+                self.run_beside(client, self._run(client, job))
+            case Send() | Join() | Leave() | Publish() | ShowPresence() | Malformed():
+                await self._run(client, job)
+            case JoinRequest():
+                await self._named_in_hello(client, job)
                 await self._moves.save(client)
             case Repeat():
                 await self._again(client, job)
+            case Settling():
+                pass
             case Bye():
                 if client.tasks:
                     await asyncio.wait(client.tasks)  # a client that does not come back is not waited for: it expires
                 self._end(client, "bye")
-            case Send() as frame if self._checks.is_concurrent(frame.event):
-                self.run_beside(client, self._run(client, frame))
-            case Send() | Join() | Leave() | Publish() | ShowPresence() | Malformed() as frame:
-                await self._run(client, frame)
 
     def run_beside(self, client: Session, work: Coroutine[Any, Any, None]) -> None:
         """Have something done for a session that its frames do not wait for."""
@@ -140,14 +142,25 @@ class Dispatch:
         assert seq is not None
         if client.record.inbox.is_done(seq):
             return  # in the place of this node, which was taken for gone before it came to it
-        entries: list[Entry] = []
-        outcome: Frame | None
+        entries: list[Entry] | None = None
+        outcome: Frame | None = None
         try:
-            if isinstance(frame, Join):
-                entries = await self._enter(client, frame.room, frame.options, seq)
-                outcome = entries[0].frame
-            else:
-                outcome = await self._outcome(client, frame, seq)
+            match frame:
+                case Send():
+                    reply = await self._checks.handle(client, frame.event, frame.data)
+                    if reply is not None:
+                        outcome = self._reply(seq, reply, frame.event)
+                case Join():
+                    entries = await self._enter(client, frame.room, frame.options, seq)
+                    outcome = entries[0].frame
+                case Leave():
+                    outcome = await self._leave(client, frame.room, seq)
+                case Publish():
+                    await self._publish(client, frame)
+                case ShowPresence():
+                    await self._show(client, frame)
+                case Malformed():
+                    raise Refuse(frame.code, frame.message)
         except Refuse as refuse:
             outcome = encode(("error", seq, refuse.code, refuse.message))
         except Exception as error:  # noqa: BLE001 - a frame that was claimed must end, whatever is wrong here
@@ -174,24 +187,6 @@ class Dispatch:
             return True
         await self._moves.overruled(client, mine=mine)
         return False
-
-    async def _outcome(
-        self, client: Session, frame: Leave | Send | Publish | ShowPresence | Malformed, seq: int
-    ) -> Frame | None:
-        match frame:
-            case Send():
-                reply = await self._checks.handle(client, frame.event, frame.data)
-                return None if reply is None else self._reply(seq, reply, frame.event)
-            case Leave():
-                return await self._leave(client, frame.room, seq)
-            case Publish():
-                await self._publish(client, frame)
-                return None
-            case ShowPresence():
-                await self._show(client, frame)
-                return None
-            case Malformed():
-                raise Refuse(frame.code, frame.message)
 
     def _reply(self, seq: int, reply: Any, event: str) -> Frame:
         try:

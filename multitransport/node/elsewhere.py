@@ -113,14 +113,18 @@ class Elsewhere:
                 del self._opened[next(iter(self._opened))]
         return node
 
-    async def follow(self, session_id: str, told: str, inbox: str) -> None:
-        """See that the node which speaks for a session hears of what was published to another that did."""
+    async def follow(self, session_id: str, told: str, inbox: str) -> bool:
+        """See that the node which speaks for a session hears of what was published to another that did; False where the
+        session is gone.
+        """
         if not self.peers or (told == self._store.node and session_id in self._sessions):
-            return
+            return True
         node = await self._store.owner(session_id)
-        if node is not None and node != told:
+        if node != told:
             self._opened.pop((session_id, inbox), None)
-            await self.peers.tell(node, "look", inbox)
+            if node is not None:
+                await self.peers.tell(node, "look", inbox)
+        return node is not None
 
     async def other_nodes(self) -> list[str]:
         """Return the nodes that live, but for this one. Raises BrokerUnavailable."""

@@ -11,6 +11,7 @@ from multitransport.core.limits import MAX_FLASH_BYTES, MAX_FLASHES
 from multitransport.core.log import Log
 from multitransport.core.publication import Draft, Publication, Slice, publish_frame
 from multitransport.core.reader import Cursor, Flash
+from multitransport.node.turn import Turn
 
 __all__ = ["Feed"]
 
@@ -39,19 +40,21 @@ class Feed:
         "_offered",
         "_offered_bytes",
         "_throttles",
+        "_turn",
         "cursors",
         "epoch",
         "log",
         "opened_at",
     )
 
-    def __init__(self, log: Log, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, log: Log, loop: asyncio.AbstractEventLoop, turn: Turn) -> None:
         self.log = log
         self.epoch = log.epoch
         self.opened_at = loop.time()
         # In the order they came, which is about how they lie in memory: a set's order would cost cache misses.
         self.cursors: dict[Cursor, None] = {}
         self._loop = loop
+        self._turn = turn
         self._busy = False
         self._dirty = False
         self._offered = log.top
@@ -89,8 +92,7 @@ class Feed:
         elif self.cursors:
             # Once whoever publishes is done: what it publishes in one go leaves in one write.
             self._busy = True
-            # A flush serves all readers: it must not inherit the context of whoever publishes.
-            self._loop.call_soon(self._flush, context=Context())
+            self._turn.flush(self._flush, room=True)
         else:
             self._offered, self._offered_bytes = self.log.top, self.log.written
 

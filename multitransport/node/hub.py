@@ -11,6 +11,7 @@ from multitransport.core.log import Log, Recovery, Retention
 from multitransport.core.publication import Draft
 from multitransport.core.reader import Reader
 from multitransport.node.feed import Feed
+from multitransport.node.turn import Turn
 from multitransport.protocol.position import Position
 
 __all__ = ["Hub"]
@@ -26,6 +27,7 @@ class Hub:
         self._broker = broker
         self.begun_anew: Callable[[str], None] = lambda room: None
         """Called with a room whose log has another epoch than before: what it kept may be gone."""
+        self.turn = Turn(loop)
         self._loop = loop
         self._feeds: dict[str, Feed] = {}
 
@@ -62,7 +64,7 @@ class Hub:
         log = await self._broker.subscribe(room, retention, position, history)
         feed = self._feeds.get(room)
         if feed is None or feed.log is not log:
-            feed = self._feeds[room] = Feed(log, self._loop)
+            feed = self._feeds[room] = Feed(log, self._loop, self.turn)
         feed.opened_at = self._loop.time()
         return log, log.newest(history) if position is None else log.recover(position)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from multitransport.brokers.base import NodeUnreachable, SessionStore, StaleAttach
@@ -74,21 +74,22 @@ class Intake:
         self._own = own
         peers.serve(send=self._take_forwarded)
 
-    async def receive(
+    def receive(
         self, client: Session, attach: int, frames: list[ClientFrame | Malformed], *, alive: bool
-    ) -> None:
+    ) -> Awaitable[None]:
         """Take the frames of one message; ``alive``: the client had its welcome when it wrote them. Raises Close,
         having taken none.
         """
+        taking = self._receive(client, attach, frames, alive=alive)
         if not self._peers:
-            await self._receive(client, attach, frames, alive=alive)
-        else:  # where the store is elsewhere, what was claimed is carried out also if the transport ends meanwhile
-            if client.taking is None:
-                client.taking = set()
-            taking = self._own(self._receive(client, attach, frames, alive=alive))
-            client.taking.add(taking)
-            taking.add_done_callback(client.taking.discard)
-            await asyncio.shield(taking)
+            return taking
+        # Where the store is elsewhere, what was claimed is carried out also if the transport ends meanwhile.
+        if client.taking is None:
+            client.taking = set()
+        owned = self._own(taking)
+        client.taking.add(owned)
+        owned.add_done_callback(client.taking.discard)
+        return asyncio.shield(owned)
 
     async def _receive(
         self, client: Session, attach: int, frames: list[ClientFrame | Malformed], *, alive: bool

@@ -8,9 +8,8 @@ import asyncio
 import logging
 import math
 import secrets
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from functools import partial
-from random import SystemRandom
 from typing import Any, TypeVar
 
 from multitransport.brokers.base import Backend
@@ -22,6 +21,7 @@ from multitransport.node.attachment import Attachment, Close
 from multitransport.node.checks import Checks
 from multitransport.node.declarations import Declarations
 from multitransport.node.dispatch import Dispatch
+from multitransport.node.drain import Drain
 from multitransport.node.elsewhere import Elsewhere
 from multitransport.node.endings import Endings
 from multitransport.node.host import Host
@@ -53,12 +53,7 @@ __all__ = ["Node"]
 
 logger = logging.getLogger("multitransport")
 
-_random = SystemRandom()
-
 T = TypeVar("T")
-
-_NEXT_NODE_SECONDS = 0.2
-"""Clients that are sent to other nodes come there within this time."""
 
 _SWEEP_EVERY = 30
 """Rooms are swept once in so many looks for expired sessions."""
@@ -83,7 +78,6 @@ class Node:
         self._attachments: dict[Attachment, Session] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._drained: asyncio.Task[None] | None = None
-        self._all_gone: asyncio.Event | None = None
         shortest = min(settings.ping_seconds, settings.grace_seconds, settings.stalled_seconds, settings.hello_seconds)
         self._timers = Timers(loop, min(0.25, shortest / 10))
         self._look_seconds = min(1.0, settings.resume_seconds / 10, settings.hello_seconds / 10)
@@ -94,6 +88,7 @@ class Node:
         self.presence = presence = Presence(hub, rooms, settings.max_meta_bytes, self.own)
         hub.begun_anew = lambda room: presence.begun_anew(room, self.sessions.values())
         self._peers = peers = Peers(backend.bus)
+        self._drain = Drain(settings, self._attachments.keys(), elsewhere=bool(peers))
         common: dict[str, Any] = {"settings": settings, "store": self._store}
         self._moves = moves = Moves(
             **common, peers=peers, hub=hub, sessions=self.sessions, new_session=self._new_session, own=self.own
@@ -157,31 +152,13 @@ class Node:
         self._looking = self.own(self._look_after())
 
     async def drain(self) -> None:
-        """Take no more hellos and send every client away with a time to come back; return when they are gone, or after
-        the drain time.
+        """Take no more hellos and send every client to another node, or away with a time to come back where there is
+        none; return when they are gone, or after the drain time.
         """
         if self._drained is None:
             self.draining = True
-            self._drained = self._loop.create_task(self._drain())
+            self._drained = self._loop.create_task(self._drain.run())
         await asyncio.shield(self._drained)
-
-    async def _drain(self) -> None:
-        attachments = list(self._attachments)
-        # Where there are other nodes each client is served until it goes there, one after the other.
-        pause = self.settings.drain_seconds / 2 / max(1, len(attachments)) if self._peers else 0.0
-        _random.shuffle(attachments)
-        for attachment in attachments:
-            attachment.close(self.going_away())
-            if pause:
-                await asyncio.sleep(pause)
-        if self._attachments:
-            self._all_gone = asyncio.Event()
-            try:
-                await asyncio.wait_for(self._all_gone.wait(), self.settings.drain_seconds)
-            except TimeoutError:
-                logger.warning("%d connections did not close in time and are cut", len(self._attachments))
-        for attachment in list(self._attachments):
-            attachment.abort()
 
     async def stop(self) -> None:
         """Drain, leave the sessions to other nodes, or announce their end where they go with this process, then end
@@ -218,15 +195,10 @@ class Node:
         logger.error("this node was away for longer than its lease: its sessions are other nodes' now")
         self._moves.forsake_all()
 
-    def going_away(self) -> Close:
-        """Return the word for a client of a node that stops, with a time of its own to come back."""
-        retry = _random.uniform(0, _NEXT_NODE_SECONDS if self._peers else self.settings.retry_seconds)
-        return Close(CloseCode.GOING_AWAY, "this server is stopping", retry_after_seconds=retry)
-
     async def admit(self, hello: HelloOptions, request: Request, transport: str) -> Attachment:
         """Take a hello. Whoever calls this must ``release`` what it returns. Raises Close."""
         if self.draining:
-            raise self.going_away()
+            raise self._drain.going_away()
         attached = await self._admission.admit(hello, request, transport)
         self._carry(attached.client, attached.attachment)
         try:
@@ -244,7 +216,7 @@ class Node:
         Whoever calls this must ``release`` the attachment. Raises Close.
         """
         if self.draining:
-            raise self.going_away()
+            raise self._drain.going_away()
         if len(self._attachments) >= self.settings.max_sessions:
             raise Close(
                 CloseCode.TOO_MANY_SESSIONS, "this server is full", retry_after_seconds=self.settings.retry_seconds
@@ -257,13 +229,13 @@ class Node:
     def _carry(self, client: Session, attachment: Attachment) -> None:
         """Keep a transport until it is released."""
         self._attachments[attachment] = client
-        if self.draining:
-            attachment.close(self.going_away())
 
     def _watch(self, attachment: Attachment) -> Attachment:
         """Look for signs of life from now on."""
         # Not at once: the first ping must not be in one write with the welcome.
         attachment.timer = self._timers.call_at(self._loop.time(), partial(self._tick, attachment))
+        if self.draining:
+            self._drain.send_off(attachment)
         return attachment
 
     def release(self, attachment: Attachment) -> None:
@@ -271,8 +243,7 @@ class Node:
         attachment.ended()
         told_at = self.hub.leave_all(attachment.reader)
         client = self._attachments.pop(attachment)
-        if self._all_gone is not None and not self._attachments:
-            self._all_gone.set()
+        self._drain.released()
         if client.attachment is attachment:
             client.attachment = None
             client.told_at = told_at
@@ -289,11 +260,11 @@ class Node:
         await self._store.detach(client.session_id, attach, seconds)
         self._moves.is_mine(client)  # else the word of that has been lost, or is to come
 
-    async def receive(self, attachment: Attachment, frames: list[ClientFrame | Malformed], *, alive: bool) -> None:
+    def receive(self, attachment: Attachment, frames: list[ClientFrame | Malformed], *, alive: bool) -> Awaitable[None]:
         """Take the frames of one message; ``alive``: the client had its welcome when it wrote them. Raises Close,
         having taken none.
         """
-        await self.intake.receive(self._attachments[attachment], attachment.attach, frames, alive=alive)
+        return self.intake.receive(self._attachments[attachment], attachment.attach, frames, alive=alive)
 
     def end(self, client: Session, reason: str, close: Close | None = None) -> None:
         """End a session for good."""

@@ -46,7 +46,10 @@ class Payload:
         """Return the data as the type. Raises Refuse ``invalid``, which names the field."""
         try:
             if isinstance(data, Raw):
-                return _no_bytes(self._decode(data))
+                value = self._decode(data)
+                if isinstance(value, BYTES):  # bytes as a whole travel as such; within JSON base64 is all they can be
+                    raise Refuse(ErrorCode.INVALID, "Expected `bytes`, got `str`")
+                return value
             if _is_model(self._type):
                 raise Refuse(ErrorCode.INVALID, "Expected `object`, got `bytes`")
             return msgspec.convert(data, self._type)
@@ -67,13 +70,6 @@ def decode_json(data: Raw | bytes) -> Any:
         return msgspec.json.decode(data)
     except _UNREADABLE as error:
         raise Refuse(ErrorCode.INVALID, str(error)) from None
-
-
-def _no_bytes(value: Any) -> Any:
-    """Refuse text that was read as bytes: bytes as a whole travel as such. Within JSON base64 is all they can be."""
-    if isinstance(value, BYTES):
-        raise Refuse(ErrorCode.INVALID, "Expected `bytes`, got `str`")
-    return value
 
 
 def _is_model(type_: Any) -> bool:

@@ -17,7 +17,7 @@ from multitransport.node.request import Request
 from multitransport.protocol.codec import Malformed
 from multitransport.protocol.frames import ClientFrame, JoinOptions
 
-__all__ = ["Job", "JoinRequest", "Repeat", "Session"]
+__all__ = ["Job", "JoinRequest", "Repeat", "Session", "Settling"]
 
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -46,6 +46,12 @@ class Repeat:
         self.seq = seq
 
 
+class Settling:
+    """Nothing to carry out: as before any other job, what other nodes are busy with is waited for."""
+
+    __slots__ = ()
+
+
 class Verbs(Protocol):
     """What a session can be told to do."""
 
@@ -58,7 +64,7 @@ class Verbs(Protocol):
         ...
 
 
-Job = ClientFrame | Malformed | JoinRequest | Repeat
+Job = ClientFrame | Malformed | JoinRequest | Repeat | Settling
 
 
 class Session:

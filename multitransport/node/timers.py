@@ -21,12 +21,13 @@ class Timers:
         self._loop = loop
         self._wheel: Wheel[Callable[[], None]] = Wheel(resolution_seconds)
         self._handle: asyncio.TimerHandle | None = None
+        self._armed_at = 0.0
 
     def call_at(self, at: float, callback: Callable[[], None]) -> Entry[Callable[[], None]]:
         """Call back at this time or up to one resolution later."""
         entry = self._wheel.add(at, callback)
         next_at = self._wheel.next_at()
-        if self._handle is None or (next_at is not None and next_at < self._handle.when()):
+        if self._handle is None or (next_at is not None and next_at < self._armed_at):
             self._arm(next_at)
         return entry
 
@@ -39,6 +40,8 @@ class Timers:
     def _arm(self, at: float | None) -> None:
         self.stop()
         if at is not None:
+            # Kept here too: what uvloop returns for a time that has come does not know its own.
+            self._armed_at = at
             self._handle = self._loop.call_at(at, self._turn)
 
     def _turn(self) -> None:

@@ -130,10 +130,8 @@ class ServerVerbs:
             await self._hub.flash(inbox, draft, node)
             return None
         position = await self._hub.publish(inbox, draft, retention, node)
-        if node is None:
+        if node is None or not await self._elsewhere.follow(session_id, node, inbox):
             await self._hub.forget(inbox)
-        else:
-            await self._elsewhere.follow(session_id, node, inbox)
         return position
 
     async def _open_inbox_of_user(self, inbox: str) -> bool:

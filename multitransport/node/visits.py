@@ -93,6 +93,6 @@ class Visits:
         # Nobody answers pings here: on a stream they only keep the connection warm.
         silent = structs.replace(pulse(self._settings, transport), grace_seconds=math.inf)
         heartbeat = Heartbeat(silent, self._clock(), confirmed=True)
-        attachment = Attachment(visitor.record, transport, 0, heartbeat, self._settings.close_seconds)
+        attachment = Attachment(visitor.record, transport, 0, heartbeat, self._hub.turn, self._settings.close_seconds)
         self._hub.join(attachment.reader, log, recovery.offset)
         return Visit(visitor, attachment, Position(log.epoch, recovery.offset), recovery)

@@ -16,7 +16,7 @@ from multitransport.node.dispatch import Dispatch, joined_frame
 from multitransport.node.hub import Hub
 from multitransport.node.presence import Presence
 from multitransport.node.rooms import PRESENCE, USER_INBOX, RoomTable
-from multitransport.node.session import JoinRequest, Session
+from multitransport.node.session import JoinRequest, Session, Settling
 from multitransport.node.settings import Settings
 from multitransport.protocol.codes import CloseCode, ErrorCode
 from multitransport.protocol.frames import HelloOptions, JoinOptions, encode
@@ -86,8 +86,12 @@ class Welcome:
             "max_message": settings.max_message_bytes,
             "transport": attachment.transport,
         }
-        # Without its token a client that polls could neither send nor wait for the answer of the next one.
-        attachment.put("@welcome", encode(("welcome", options)), news=token != hello.token)
+        # Without its token a client that polls could neither send nor wait for the answer of the next one; and nothing
+        # else may come before it has sent again what is lost, which is certain when no node is busy any more.
+        lost = taken < inbox.claimed and not client.record.busy
+        attachment.put("@welcome", encode(("welcome", options)), news=lost or token != hello.token)
+        if taken < inbox.claimed and not lost and not client.jobs:
+            self._dispatch.submit(client, Settling())
         for seq, outcome in inbox.to_repeat().items():
             attachment.put(seq, outcome)
         for room in inbox.joined() - client.record.rooms.keys() - hello.rooms.keys():

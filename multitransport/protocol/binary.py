@@ -18,10 +18,13 @@ BYTES = (bytes, bytearray, memoryview)
 
 
 class Blob(msgspec.Struct, frozen=True, gc=False):
-    """One frame with bytes, in both of its forms."""
+    """One frame with bytes, in both of its forms. Its length is that of its text, as that of any frame."""
 
     frame: bytes
     message: bytes
+
+    def __len__(self) -> int:
+        return len(self.frame)
 
 
 Frame = bytes | Blob

@@ -51,11 +51,12 @@ async def _greet(node: Node, request: Request, receive: Receive) -> tuple[Attach
     check_origin(request, settings.origins)
     try:
         async with asyncio.timeout(settings.hello_seconds):
-            message = await _message(receive, settings.max_message_bytes)
+            event = await receive()
     except TimeoutError:
         raise Close(CloseCode.TOO_SLOW, f"no hello within {settings.hello_seconds:g} s") from None
-    if message is None:
+    if event["type"] == "websocket.disconnect":
         return None
+    message = _message(event, settings.max_message_bytes)
     if isinstance(message, bytes):
         raise Close(CloseCode.BAD_MESSAGE, "the first message must be text")
     hello, frames = open_message(message)
@@ -63,16 +64,17 @@ async def _greet(node: Node, request: Request, receive: Receive) -> tuple[Attach
 
 
 async def _listen(node: Node, attachment: Attachment, frames: Frames, receive: Receive) -> None:
+    max_bytes = node.settings.max_message_bytes
     try:
         if frames:
             await node.receive(attachment, frames, alive=False)
         del frames
-        while (message := await _message(receive, node.settings.max_message_bytes)) is not None:
+        while (event := await receive())["type"] != "websocket.disconnect":
             if attachment.closing is None:
-                await node.receive(attachment, _decode(message), alive=True)
+                await node.receive(attachment, _decode(_message(event, max_bytes)), alive=True)
     except Close as close:
         attachment.close(close)
-        while await _message(receive, node.settings.max_message_bytes, closing=True) is not None:
+        while (await receive())["type"] != "websocket.disconnect":
             pass
 
 
@@ -85,21 +87,18 @@ def _decode(message: str | bytes) -> Frames:
         raise Close(CloseCode.BAD_MESSAGE, str(error)) from None
 
 
-async def _message(receive: Receive, max_bytes: int, *, closing: bool = False) -> str | bytes | None:
-    """Return the next message, None where the client has left. Raises Close, unless it is closing anyway."""
-    event = await receive()
-    if event["type"] == "websocket.disconnect":
-        return None
-    if closing:
-        return ""
+def _message(event: dict[str, Any], max_bytes: int) -> str | bytes:
+    """Return the message that was received. Raises Close ``too_large``."""
     text: str | None = event.get("text")
     message = event.get("bytes") or b"" if text is None else text
-    size = len(message)
-    if isinstance(message, str) and size <= max_bytes < 4 * size:
-        size = len(message.encode("utf-8", "replace"))
-    if size > max_bytes:
+    if 4 * len(message) > max_bytes and _size(message) > max_bytes:
         raise Close(CloseCode.TOO_LARGE, f"the message is over {max_bytes} bytes")
     return message
+
+
+def _size(message: str | bytes) -> int:
+    """Return how many bytes a message has; there are at most four to a character."""
+    return len(message.encode("utf-8", "replace")) if isinstance(message, str) else len(message)
 
 
 async def _write(send: Send, batch: Batch) -> None:

@@ -125,7 +125,7 @@ class AskContract(TransportContract):
             for each in (one, two, silent):
                 await each.outcome(1)
             await outside.open()
-            asking = asyncio.create_task(served.application.rt.request_all("log/a", "question", 7, timeout=0.5))
+            asking = asyncio.create_task(served.application.rt.request_all("log/a", "question", 7, timeout=2.0))
             await one.say(["answer", 2, (await asked(one))[5]["ask"], "one"])
             await two.say(["answer_error", 2, (await asked(two))[5]["ask"], "busy", "later"])
             told = await asking

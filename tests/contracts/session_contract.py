@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from multitransport.testing.waiting import eventually
@@ -9,6 +11,7 @@ from tests.contracts.application import Application
 from tests.contracts.served import served
 from tests.contracts.transport_contract import TransportContract, closed_by
 from tests.contracts.wires import TRANSPORTS, Closed, WebSocketWire, Wire, wire
+from tests.redis_server import RedisServer
 
 __all__ = ["SessionContract"]
 
@@ -179,6 +182,29 @@ class SessionContract(TransportContract):
                 await one.open()
             assert closed.value.code == 3000
             assert "retry_after" in closed.value.options
+
+    async def test_a_drain_has_clients_move_while_they_are_served(self, transport: str) -> None:
+        async with (
+            RedisServer() as redis,
+            self.serve(broker=redis.url, drain_seconds=1.0) as served,
+            wire(transport, served) as one,
+        ):
+            await one.open(["join", 1, "log/a"])
+            await one.outcome(1)
+            waiting = await one.held("move")
+            draining = asyncio.create_task(served.application.node.drain())
+            assert await waiting == ["move"]
+            if transport == "poll":  # the next one goes to another node
+                with pytest.raises(Closed) as closed:
+                    await one.next("pub")
+                assert closed.value.code == 3000
+            else:
+                await served.application.publish("log/a", 1)
+                assert await one.publications(1) == [1]
+                _, code, _, options = await one.next("close")
+                assert code == 3000
+                assert 0 <= options["retry_after"] <= 0.2
+            await draining
 
 
 async def _hung_up(one: Wire, code: int, reason: str) -> None:

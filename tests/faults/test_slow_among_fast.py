@@ -17,7 +17,7 @@ from tests.contracts.raw import Stalled
 from tests.contracts.served import Served, served
 from tests.contracts.wires import Wire, wire
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.alone]
 
 FAST = 200
 COUNT = 200

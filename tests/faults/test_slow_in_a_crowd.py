@@ -22,7 +22,7 @@ from multitransport.testing.server import ServerProcess
 from tests.faults import crowded_app
 from tests.faults.crowd import Crowd, crowd
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.alone]
 
 MEMBERS = 1000
 BESIDE_SECONDS = 60

@@ -65,7 +65,7 @@ async def test_it_is_not_ready_while_redis_is_gone() -> None:
     async with RedisServer() as redis, application(redis.url) as health:
         await health.becomes(READY)
         await redis.kill()
-        await health.becomes(AWAY, 1.0)
+        await health.becomes(AWAY, 5.0)
         await redis.start()
         await health.becomes(READY)
 

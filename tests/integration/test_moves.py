@@ -17,9 +17,14 @@ from tests.redis_server import RedisServer
 
 
 @pytest.fixture
-async def places() -> AsyncIterator[list[Place]]:
+async def redis() -> AsyncIterator[RedisServer]:
+    async with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def places(redis: RedisServer) -> AsyncIterator[list[Place]]:
     async with AsyncExitStack() as stack:
-        redis = await stack.enter_async_context(RedisServer())
         places = [Place(number, redis.url) for number in range(3)]
         for place in places:
             await stack.enter_async_context(place.open())
@@ -111,6 +116,17 @@ async def test_what_a_node_took_and_did_not_finish_is_sent_again_and_has_an_outc
     # Nothing is to be sent again any more.
     welcome, *_ = await visitor.poll(places[2])
     assert welcome[1]["seq"] == 2
+
+
+async def test_a_poll_ends_as_soon_as_it_is_certain_that_something_must_be_sent_again(places: list[Place]) -> None:
+    visitor = Visitor()
+    await visitor.poll(places[0], visitor.frame("send", "slow", 1))
+    await eventually(lambda: places[0].ran == [["begin", 1]])
+    await cut_off(places[0])
+    async with asyncio.timeout(6):
+        for place in places[1:]:
+            welcome, *_ = await visitor.poll(place, wait=9.0)
+            assert welcome[1]["seq"] == 0
 
 
 async def test_what_is_being_claimed_when_its_session_goes_runs_once_and_is_waited_for(
@@ -261,3 +277,17 @@ async def test_who_stays_at_a_node_that_stops_is_adopted_and_resumes_elsewhere(p
     await visitor.poll(places[1], visitor.frame("send", "data", None))
     assert (await visitor.until(places[2], "reply", 3))[2] == {"came": 0, "noted": 1}
     assert [each for place in places for each in place.ended] == []
+
+
+async def test_what_is_published_to_a_session_that_ended_elsewhere_is_not_kept(
+    places: list[Place], redis: RedisServer
+) -> None:
+    visitor = Visitor()
+    await visitor.poll(places[0])
+    session = places[1].rt.session(visitor.session)
+    await places[1].rt.publish(session, "hello", 1)
+    await visitor.poll(places[0], ["bye"])
+    await eventually(lambda: places[0].ended)
+    await places[1].rt.publish(session, "hello", "who is there?")
+    keys = [key for key in await redis.keys() if "@session" in key]
+    assert keys == []

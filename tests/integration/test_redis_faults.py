@@ -203,7 +203,7 @@ async def test_a_half_open_link() -> None:
         async with talk([other]) as talked:
             await talked.more(20)
             proxy.black_hole = True
-            await eventually(lambda: one.broker.fault, 3.0)
+            await eventually(lambda: one.broker.fault, 10.0)
             with pytest.raises(BrokerUnavailable):
                 await one.say("a", b'"never"')
             await talked.more(20)
@@ -261,7 +261,7 @@ async def test_publishing_while_redis_is_away_fails_in_time_and_the_rest_is_take
         started = asyncio.get_running_loop().time()
         with pytest.raises(BrokerUnavailable, match="did not confirm"):
             await node.say("a", b'"lost"')
-        assert 1.5 < asyncio.get_running_loop().time() - started < 3.5
+        assert 1.5 < asyncio.get_running_loop().time() - started < 6.0
         saying = asyncio.create_task(node.say("a", b"1"))
         await asyncio.sleep(0.3)
         await redis.start()
@@ -305,7 +305,7 @@ async def test_a_frozen_redis() -> None:
         async with talk(pair) as talked:
             await talked.more(20)
             redis.suspend()
-            await eventually(lambda: all(node.broker.fault for node in pair), 3.0)
+            await eventually(lambda: all(node.broker.fault for node in pair), 10.0)
             redis.resume()
             await ready(*pair)
             await talked.more(40)
@@ -322,3 +322,12 @@ async def test_a_broker_starts_before_redis_does() -> None:
             await ready(node)
             assert (await node.say("a", b"1")).offset == 1
         assert node.broker.fault == "not started"
+
+
+async def test_what_an_inbox_was_not_told_makes_nobody_doubt_what_it_hears() -> None:
+    async with RedisServer() as redis, nodes(redis.url, redis.url) as (one, other):
+        witness = await one.watch("@session/x")
+        await other.broker.publish("@session/x", Draft("said", b"1"), KEEP, other.broker.node)
+        await eventually(lambda: witness.data == [b"1"])
+        await one.say("a", b"2")
+        assert one.broker._subscription.connections == 1

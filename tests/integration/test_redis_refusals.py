@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from msgspec import structs
 
 from multitransport.errors import BrokerUnavailable
 from multitransport.protocol.position import Position
 from multitransport.testing.server import free_port
 from multitransport.testing.waiting import eventually
-from tests.redis_nodes import Node, nodes
+from tests.redis_nodes import FAST, Node, nodes
 from tests.redis_server import RedisServer
 
 
@@ -80,3 +81,16 @@ async def test_a_redis_that_became_a_replica_is_away_until_it_is_the_master_agai
         await redis.call("REPLICAOF", "NO", "ONE")
         await ready(node)
         await node.say("a", b"3")
+
+
+async def test_a_publication_larger_than_what_may_wait_is_taken_by_itself() -> None:
+    async with (
+        RedisServer() as redis,
+        nodes(redis.url, timing=structs.replace(FAST, max_waiting_bytes=10_000)) as (node,),
+    ):
+        assert (await node.say("a", b'"%s"' % (b"x" * 20_000))).offset == 1
+        await redis.kill()
+        results = await asyncio.gather(
+            *(node.say("a", b'"%s"' % (b"x" * 6_000)) for _ in range(2)), return_exceptions=True
+        )
+        assert "bytes wait for Redis already" in str(results[1])

@@ -126,7 +126,7 @@ async def test_a_room_is_asked() -> None:
         async def late(data: Any) -> None:
             await asyncio.Event().wait()
 
-        answers = assert_type(await rt.request_all("team/1", "vote", "lunch", timeout=0.5), Answers)
+        answers = assert_type(await rt.request_all("team/1", "vote", "lunch", timeout=2.0), Answers)
         assert answers.answers == {one.session_id: "lunch: yes"}
         assert {key: error.code for key, error in answers.errors.items()} == {three.session_id: "unknown_event"}
         assert answers.missing == [two.session_id]

@@ -43,15 +43,16 @@ class Connection(asyncio.Protocol):
         if self.lost.done():
             future.set_exception(ConnectionLost(self.lost.result()))
         else:
+            self.send(*command)  # what cannot be sent raises, and awaits no reply
             self._waiting.append(future)
-            self.send(*command)
         return future
 
     def send(self, *command: str | int | bytes) -> None:
         """Send a command whose reply, if there is one, goes to ``pushed``."""
+        packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub says a tuple of one
         if not self._out:
             self._loop.call_soon(self._flush)
-        self._out.append(hiredis.pack_command(command))  # type: ignore[arg-type]  # its stub says a tuple of one
+        self._out.append(packed)
 
     def end(self, reason: str) -> None:
         """End the connection now, whatever is on its way."""

@@ -88,18 +88,17 @@ class Heard:
     """What was heard already, by the ids of each node: whoever repeats a signed message is not heard again."""
 
     def __init__(self) -> None:
-        self._of: dict[str, tuple[int, set[int]]] = {}
+        self._of: dict[str, tuple[int, int]] = {}
+        """The newest id of each node, and those before it as bits, itself the lowest."""
 
     def is_new(self, node: str, message_id: int) -> bool:
         """Note a message and tell whether it is the first with its id. One that comes far too late is none."""
-        newest, ids = self._of.pop(node, (0, set()))
-        is_new = message_id not in ids and message_id > newest - _WINDOW
-        if is_new:
-            newest = max(newest, message_id)
-            ids.add(message_id)
-            if len(ids) > 2 * _WINDOW:
-                ids = {each for each in ids if each > newest - _WINDOW}
-        self._of[node] = newest, ids
+        newest, heard = self._of.pop(node, (0, 0))
+        if (ahead := message_id - newest) > 0:
+            newest, heard = message_id, heard << min(ahead, _WINDOW) & (1 << _WINDOW) - 1
+        bit = 1 << newest - message_id if newest - message_id < _WINDOW else 0
+        is_new = bit > 0 and not heard & bit
+        self._of[node] = newest, heard | bit
         if len(self._of) > _MAX_NODES:
             del self._of[next(iter(self._of))]  # the one that was silent for the longest time
         return is_new

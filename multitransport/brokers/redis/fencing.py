@@ -88,10 +88,7 @@ class Fencing:
 
     def _unavailable(self, what: str, refusal: Refusal) -> BrokerUnavailable:
         """Log what is no passing fault: whoever asked may not."""
-        now = asyncio.get_running_loop().time()
-        if now >= self._tell_at:
-            self._tell_at = now + _TELL_SECONDS
-            logger.error("Redis refused %s: %s", what, refusal)
+        self._tell(f"refused {what}", refusal)
         return BrokerUnavailable(f"Redis refused {what}: {refusal}")
 
     async def _once(self, attempt: Callable[[], Awaitable[T]]) -> T:
@@ -103,9 +100,15 @@ class Fencing:
                 pass
             except Refusal as refusal:
                 if str(refusal).startswith(_FULL):
-                    logger.warning("Redis takes nothing: %s", refusal)
+                    self._tell("takes nothing", refusal)
                     pause = self._timing.retry_seconds
                 elif not is_passing(refusal):
                     raise
             await asyncio.sleep(pause)
             pause = min(2 * pause, self._timing.retry_seconds)
+
+    def _tell(self, what: str, refusal: Refusal) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._tell_at:
+            self._tell_at = now + _TELL_SECONDS
+            logger.error("Redis %s: %s", what, refusal)

@@ -215,7 +215,7 @@ class Following:
     def _suspect(self, snapshot: Snapshot) -> None:
         """Notice that a node which takes itself for up to date did not hear of something."""
         log = self.log
-        if not (self._tail.live and snapshot.epoch == log.epoch):
+        if not (self._always_told and self._tail.live and snapshot.epoch == log.epoch):
             return
         if any(entry.offset > log.top and entry.age_seconds > self._timing.lag_seconds for entry in snapshot.entries):
             self._missed(self._room)

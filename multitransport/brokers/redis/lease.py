@@ -63,6 +63,7 @@ class Lease:
         self._time: tuple[int, float] = 0, 0.0
         self._renewed_at = self._steady_since = self._anew_at = 0.0
         self._connections = 0
+        self._refusal: str | None = None
         self._lost_at = -math.inf
         self._hurried = asyncio.Event()
         self._turn: asyncio.Future[None] | None = None
@@ -83,7 +84,7 @@ class Lease:
         """Why this node may not speak for sessions; None where it may."""
         if self._is_held():
             return None
-        return self._line().fault or "this node's lease is over and was not renewed yet"
+        return self._line().fault or self._refusal or "this node's lease is over and was not renewed yet"
 
     @property
     def is_regained(self) -> bool:
@@ -106,8 +107,9 @@ class Lease:
                 await asyncio.sleep(self._timing.retry_seconds / 10)
                 continue
             except Refusal as refusal:
-                if not is_passing(refusal):
-                    logger.error("Redis did not renew the lease of node %s: %s", self.node, refusal)  # noqa: TRY400
+                told, self._refusal = self._refusal, f"Redis does not renew this node's lease: {refusal}"
+                if told != self._refusal and not is_passing(refusal):
+                    logger.error("%s", self._refusal)  # noqa: TRY400 - it says all
                 await asyncio.sleep(min(self._timing.retry_seconds, self._timing.lease_seconds / 10))
                 continue
             hurried: asyncio.Task[Any] = asyncio.create_task(self._hurried.wait())
@@ -191,6 +193,7 @@ class Lease:
             int(may_end_others),
         )
         answered_at = asyncio.get_running_loop().time()
+        self._refusal = None
         self._time = int(now), answered_at
         anew = (self.registry, self._connections) != (registry.decode(), connections)
         if anew:

@@ -88,7 +88,7 @@ class Publishing:
         if retention.keys and draft.key is None:
             raise ValueError(f"{room!r} is a state room: a publication needs a key")
         body = encode_body(draft)
-        if self._bytes + len(body) > self._timing.max_waiting_bytes:
+        if self._bytes and self._bytes + len(body) > self._timing.max_waiting_bytes:
             raise BrokerUnavailable(f"{self._bytes} bytes wait for Redis already: {self._line.fault or 'it is slow'}")
         channel = channel or self._keys.room_channel(room)
         waiting = _Waiting(draft, retention, body, channel, asyncio.get_running_loop().create_future())
@@ -111,7 +111,7 @@ class Publishing:
         if self._line.fault is not None and self._line.connections:
             raise BrokerUnavailable(f"Redis did not take a volatile publication: {self._line.fault}")
         message = announcement(Flashed(room), encode_body(draft))
-        if self._flashing + len(message) > self._timing.max_waiting_bytes:
+        if self._flashing and self._flashing + len(message) > self._timing.max_waiting_bytes:
             raise BrokerUnavailable(f"{self._flashing} bytes of volatile publications wait for Redis already")
         self._flashing += len(message)
         try:

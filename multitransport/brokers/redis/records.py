@@ -13,7 +13,7 @@ import msgspec
 
 from multitransport.brokers.base import LastWord
 from multitransport.core.session import SessionRecord
-from multitransport.protocol.binary import Blob, Frame, text
+from multitransport.protocol.binary import Blob, Frame
 from multitransport.protocol.codes import is_final
 from multitransport.protocol.position import MAX_COUNT, Position
 
@@ -153,7 +153,7 @@ class _Reading:
         if (credential := found.get(b"h")) is not None:
             record.credential = credential
             self._values[b"h"] = credential
-        inbox.kept_bytes = sum(len(text(outcome)) for outcome in inbox.outcomes.values())
+        inbox.kept_bytes = sum(map(len, inbox.outcomes.values()))
         expires = _number(found[b"x"]) if b"x" in found else None
         record.ending = b"z" in found
         replication = found.get(b"g", b"").decode()

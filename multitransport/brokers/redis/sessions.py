@@ -25,7 +25,7 @@ from multitransport.brokers.redis.waiting import Waiting
 from multitransport.core.inbox import Inbox
 from multitransport.core.session import SessionRecord
 from multitransport.errors import BrokerUnavailable
-from multitransport.protocol.binary import Frame, text
+from multitransport.protocol.binary import Frame
 from multitransport.protocol.position import Position
 
 __all__ = ["RedisSessionStore"]
@@ -277,7 +277,7 @@ class RedisSessionStore:
             return False
         told: Outcome = (seq, "", b"")
         if outcome is not None:
-            fits = inbox.kept_bytes + len(text(outcome)) <= max_bytes
+            fits = inbox.kept_bytes + len(outcome) <= max_bytes
             told = (seq, "1", encode_outcome(outcome)) if fits else (seq, "0", b"")
             max_bytes = sys.maxsize if fits else -1  # decided: what is acknowledged meanwhile changes nothing
         try:

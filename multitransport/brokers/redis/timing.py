@@ -51,7 +51,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """How long the values of a state room are kept that nobody follows or publishes to."""
 
     max_waiting_bytes: int = 16 << 20
-    """Publications of this node not yet in Redis. Beyond: BrokerUnavailable at once."""
+    """Publications of this node not yet in Redis. Beyond: BrokerUnavailable at once, but for a single larger one."""
 
     max_held_bytes: int = 1 << 20
     """Announcements held per room while its log is read. Beyond: they are dropped, and the log is read again."""

@@ -42,6 +42,8 @@ export class Attempt implements Link {
   /** When the poll was begun that was asked to be answered at once; 0 where none was. */
   pokedMs = 0;
   ending = false;
+  /** Its node is about to stop: another one should carry the session before that. */
+  leaving = false;
   #beganMs = 0;
   #welcomed = false;
   #heardMs = 0;

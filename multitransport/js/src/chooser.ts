@@ -11,7 +11,8 @@ export class Chooser {
   readonly #memory: Memory;
   #trials: readonly Trial[] = [];
   #remembered: TransportName | null;
-  #notBeforeMs = 0;
+  /** The server asked not to come back earlier. */
+  notBeforeMs = 0;
 
   constructor(
     base: string,
@@ -26,7 +27,7 @@ export class Chooser {
     const choice = choose(this.#facts);
     if (!choice) return null;
     const wait = hurry || choice.atOnce ? 0 : this.backoff.next();
-    return { transport: choice.transport, waitMs: Math.max(wait, this.#notBeforeMs - Date.now()) };
+    return { transport: choice.transport, waitMs: Math.max(wait, this.notBeforeMs - Date.now()) };
   }
 
   hedge(slow: TransportName): TransportName | null {
@@ -49,9 +50,8 @@ export class Chooser {
     this.#memory.save(transport, Date.now());
   }
 
-  /** The server asked not to come back earlier. */
   holdOff(seconds: number): void {
-    this.#notBeforeMs = Date.now() + seconds * 1_000;
+    this.notBeforeMs = Date.now() + seconds * 1_000;
   }
 
   /** What was learned may not hold any more, but for what the server does not allow, unless that `too`. */

@@ -156,7 +156,11 @@ export class Connection implements AttemptOwner {
         this.session.control(["pong", frame[1]]);
         this.ping();
       } else if (frame[0] === "pong") this.#answered(attempt, frame[1]);
-      else this.session.receive(frame);
+      else if (frame[0] === "move") {
+        // The next poll goes elsewhere anyway.
+        attempt.leaving = attempt.name !== "poll";
+        this.#planUpgrade();
+      } else this.session.receive(frame);
     }
     this.pump();
   }
@@ -177,7 +181,9 @@ export class Connection implements AttemptOwner {
     if (!this.#attempts.delete(attempt)) return;
     attempt.stop();
     const beside = attempt !== this.#current && !!this.#current?.provenMs;
-    this.#chooser.note(attempt.name, attempt.lasted && outcome !== "refused" ? "good" : outcome, beside);
+    // While nodes stop, what fails beside says nothing about a transport.
+    const told = beside && this.#current?.leaving ? undefined : outcome;
+    this.#chooser.note(attempt.name, attempt.lasted && outcome !== "refused" ? "good" : told, beside);
     if (attempt === this.#current) this.#current = null;
     const [left] = this.#attempts;
     if (!left) {
@@ -293,7 +299,9 @@ export class Connection implements AttemptOwner {
   #planUpgrade(): void {
     clearTimeout(this.#upgradeTimer);
     const current = this.#current;
-    const plan = current?.provenMs ? this.#chooser.upgrade(current.name, current.provenMs) : null;
+    const { notBeforeMs } = this.#chooser;
+    const upgrade = () => (current?.provenMs ? this.#chooser.upgrade(current.name, current.provenMs) : null);
+    const plan = current?.leaving ? { transport: current.name, atMs: notBeforeMs } : upgrade();
     if (!plan) return;
     this.#upgradeTimer = setTimeout(() => {
       if (current === this.#current && this.#attempts.size === 1) this.#open(plan.transport);

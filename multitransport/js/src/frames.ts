@@ -47,6 +47,7 @@ export type ServerFrame =
   | [kind: "ack", seq: number]
   | [kind: "ping", t: number]
   | [kind: "pong", t: number]
+  | [kind: "move"]
   | [kind: "close", code: number, reason: string, options?: CloseOptions];
 
 /** Return the frames of a message. Throws where it is none, as what a captive portal says. */

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 import { CLOSE } from "../src/codes";
 import type { RequestError } from "../src/errors";
-import { connection, failing, last, names, opened, page, stage, start } from "./played";
+import { calm, connection, failing, last, names, opened, page, stage, start } from "./played";
 import { pass, sleep } from "./time";
 
 stage();
@@ -225,4 +225,50 @@ test("a poll is asked by another that is not held", async () => {
   polls.welcome();
   assert.equal(connection.status.roundTripMs, 60);
   assert.deepEqual(polls.sent, []);
+});
+
+test("a page whose node is about to stop goes on elsewhere before it lets go", async () => {
+  start();
+  await pass(0);
+  const first = last("websocket");
+  first.prove();
+  first.hear(["move"]);
+  await pass(0);
+  assert.deepEqual([opened.length, first.closed, connection.status.state], [2, false, "live"]);
+  // What was the session's before is still heard.
+  last("websocket").hello();
+  first.hear(["ping", 5]);
+  last("websocket").welcome();
+  assert.deepEqual([first.closed, connection.status.state, connection.status.reconnects], [true, "live", 1]);
+  last("websocket").pong();
+  await calm(60_000);
+  assert.equal(opened.length, 2);
+});
+
+test("it tries again while no other node takes it, and nothing is held against the transport", async () => {
+  start({ transports: ["websocket", "sse"] });
+  await pass(0);
+  const first = last("websocket");
+  first.prove();
+  first.hear(["move"]);
+  await failing(1_100, first);
+  last("websocket").hello();
+  last("websocket").hear(["close", CLOSE.going_away, "stopping", { retry_after: 0.1 }]);
+  await pass(1_000);
+  assert.deepEqual([first.closed, connection.status.state, connection.status.code], [false, "live", null]);
+  assert.deepEqual(new Set(names()), new Set(["websocket"]));
+  assert.ok(opened.length >= 4 && opened.length <= 10);
+  // The node is gone before another one was found.
+  first.hear(["close", CLOSE.going_away, "stopping", { retry_after: 0.1 }]);
+  last("websocket").prove();
+  assert.deepEqual([first.closed, connection.status.state, connection.status.transport], [true, "live", "websocket"]);
+});
+
+test("who polls simply polls on", async () => {
+  start({ transports: ["poll"] });
+  await pass(0);
+  last("poll").prove();
+  last("poll").hear(["move"]);
+  await pass(1_000);
+  assert.deepEqual([opened.length, connection.status.state], [1, "live"]);
 });

@@ -1,9 +1,10 @@
-"""Three hundred visitors of a cluster who read, ask and publish, and what they were given."""
+"""Three hundred visitors of a cluster, or ``VISITORS=``, who read, ask and publish, and what they were given."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import random
 import re
 import time
@@ -29,6 +30,7 @@ from tests.faults.nodes.history import (
 __all__ = ["Load", "Visitor", "load", "stage"]
 
 TRANSPORTS = ("websocket", "sse", "poll")
+VISITORS = int(os.environ.get("VISITORS", "300"))
 ROOMS = 10
 HALL = "hall"
 REPEATABLE = "work again"
@@ -119,7 +121,7 @@ class Load:
         self.longest_absence = 0.0
         self._observers: list[Visitor] = []
         self._away: dict[Visitor, float] = {}
-        self._serials = itertools.count(1)
+        self._serials, self._begun = itertools.count(1), itertools.count(1)
         self._chance = random.Random(4)
         self._tasks: set[asyncio.Task[None]] = set()
         self._going: list[asyncio.Task[None]] = []
@@ -134,16 +136,18 @@ class Load:
             asyncio.create_task(self._watch()),
         ]
 
-    async def stop(self, within_seconds: float = _SETTLE_SECONDS) -> None:
-        """Begin nothing more, and wait for what is under way."""
+    async def stop(self, within_seconds: float = _SETTLE_SECONDS) -> list[str]:
+        """Begin nothing more, and wait for what is under way; return what did not come to an end."""
         for task in self._going:
             task.cancel()
         await asyncio.gather(*self._going, return_exceptions=True)
         self._going = []
+        late = set[asyncio.Task[None]]()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=within_seconds)
             for task in late:
                 task.cancel()
+        return [f"{task.get_name()} came to no end" for task in late]
 
     async def more(self, count: int, within_seconds: float = 60.0) -> None:
         """Wait until so many more publications were taken."""
@@ -154,7 +158,7 @@ class Load:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
-            task = asyncio.create_task(what())
+            task = asyncio.create_task(what(), name=f"{what.__name__} {next(self._begun)}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             due += 1 / rate
@@ -254,8 +258,10 @@ class Load:
     # What became of it
 
     async def settled(self, within_seconds: float = _SETTLE_SECONDS) -> list[str]:
-        """Stop, publish one more to each room, and wait until everybody who stays has that; return who has it not."""
-        await self.stop(within_seconds)
+        """Stop, publish one more to each room, and wait until everybody who stays has that; return who has it not, and
+        what came to no end.
+        """
+        wrong = await self.stop(within_seconds)
         ends = {}
         for room in self.rooms:
             serial = f"end of {room}"
@@ -263,21 +269,22 @@ class Load:
                 if await self.publish(room, attempt % len(self.cluster.nodes), serial, id=serial):
                     break
             ends[room] = serial
+        late = [(visitor, reading) for visitor in self.staying for reading in visitor.readings]
 
-        def late() -> list[str]:
-            return [
-                f"{visitor.name}, {visitor.state}, was not given the end of {reading.room}, but {reading.end}"
-                for visitor in self.staying
-                for reading in visitor.readings
-                if not any(
-                    isinstance(item, Publication) and item.data["serial"] == ends[reading.room]
-                    for item in reversed(reading.items[-50:])
-                )
-            ]
+        def is_late(reading: Reading) -> bool:
+            newest = (item for item in reversed(reading.items[-50:]) if isinstance(item, Publication))
+            return not any(item.data["serial"] == ends[reading.room] for item in newest)
+
+        def nobody_is_late() -> bool:
+            late[:] = [each for each in late if is_late(each[1])]
+            return not late
 
         with suppress(AssertionError):
-            await eventually(lambda: not late(), within_seconds)
-        return late()
+            await eventually(nobody_is_late, within_seconds)
+        return wrong + [
+            f"{visitor.name}, {visitor.state}, was not given the end of {reading.room}, but {reading.end}"
+            for visitor, reading in late
+        ]
 
     async def judge(self, *, lossless: bool, unknown_allowed: bool, settle_seconds: float = _SETTLE_SECONDS) -> None:
         """Fail with what is wrong with all that happened."""
@@ -312,7 +319,7 @@ class Load:
 
 
 @asynccontextmanager
-async def load(cluster: Cluster, count: int = 300, *, rooms: int = ROOMS) -> AsyncIterator[Load]:
+async def load(cluster: Cluster, count: int = VISITORS, *, rooms: int = ROOMS) -> AsyncIterator[Load]:
     """Have so many visitors in rooms, a third on each transport; some of them in the hall, which one observes."""
     names = [f"room/{number}" for number in range(rooms)]
     visitors: list[Visitor] = []

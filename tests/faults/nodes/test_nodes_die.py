@@ -11,7 +11,7 @@ import pytest
 from tests.faults.nodes.load import stage
 from tests.redis_server import RedisServer
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.alone]
 
 NODES = 3
 LEAVERS = 9

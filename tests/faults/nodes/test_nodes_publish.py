@@ -14,7 +14,7 @@ from multitransport.testing.waiting import eventually
 from tests.faults.nodes.load import stage
 from tests.redis_server import RedisServer
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.alone]
 
 NODES = 3
 PUBLISH_SECONDS = 5.0

@@ -15,7 +15,7 @@ from multitransport.testing.waiting import eventually
 from tests.faults.nodes.load import Load, stage
 from tests.redis_server import RedisServer
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.alone]
 
 NODES = 3
 LEAVERS = 9

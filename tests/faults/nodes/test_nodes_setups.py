@@ -14,7 +14,7 @@ from tests.faults.test_redis_sentinel import CONFIGURATION, _in_step, _is_master
 from tests.redis_cluster import RedisCluster
 from tests.redis_server import RedisServer
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.alone]
 
 NODES = 3
 LEAVERS = 9

@@ -80,6 +80,12 @@ def declare(rt: MultiTransport, running: Served) -> None:
     async def no(client: Session, data: Any) -> None:
         raise Refuse("not_today", "come back later")
 
+    @rt.on("leaving")
+    async def leaving(client: Session, data: Any) -> None:
+        """Tell the client what a node does that is about to stop."""
+        assert client.attachment is not None
+        client.attachment.put("@move", b'["move"]')
+
     @rt.on("broken")
     async def broken(client: Session, data: Any) -> None:
         raise RuntimeError("a fault of the application")

@@ -11,6 +11,7 @@ from multitransport.core.log import Log, Retention
 from multitransport.core.publication import Draft
 from multitransport.core.session import SessionRecord
 from multitransport.node.attachment import Attachment, Batch, Close
+from multitransport.node.turn import Turn
 from multitransport.protocol.codes import CloseCode
 from tests.simulated import simulated, simulated_loop
 from tests.unit.node.site import frames_of
@@ -25,7 +26,7 @@ class Carried:
         self.record = SessionRecord("s", "n", b"", None, 1)
         pulse = Pulse(math.inf, math.inf, math.inf, math.inf)
         heartbeat = Heartbeat(pulse, simulated_loop().time(), confirmed=True)
-        self.attachment = Attachment(self.record, "sse", 1, heartbeat, 2.0)
+        self.attachment = Attachment(self.record, "sse", 1, heartbeat, Turn(simulated_loop()), 2.0)
         self.attachment.on_news = self.note
         self.told = 0
         self.log = Log("r", "e", Retention())

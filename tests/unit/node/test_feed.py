@@ -13,6 +13,7 @@ from multitransport.core.publication import Draft, Slice
 from multitransport.core.reader import Gap, Reader
 from multitransport.node.feed import Feed
 from multitransport.node.hub import Hub
+from multitransport.node.turn import Turn
 from tests.simulated import simulated, simulated_loop
 
 ENOUGH = 1 << 30
@@ -49,7 +50,7 @@ class Room:
 
     def __init__(self, *listeners: Listener, retention: Retention | None = None) -> None:
         self.log = Log("r", "e", retention or Retention())
-        self.feed = Feed(self.log, simulated_loop())
+        self.feed = Feed(self.log, simulated_loop(), Turn(simulated_loop()))
         for listener in listeners:
             self.feed.cursors[listener.reader.add(self.log, 0)] = None
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 import pytest
+import uvloop
 
 from multitransport.node.timers import Timers
 from tests.simulated import simulated, simulated_loop
@@ -98,3 +99,19 @@ async def test_after_the_stop_nothing_is_called() -> None:
     clock.timers.stop()
     await asyncio.sleep(5)
     assert clock.called == []
+
+
+def test_a_time_that_has_come_is_taken_by_uvloop_too() -> None:
+    """It has handles of another kind for that."""
+
+    async def both() -> None:
+        loop = asyncio.get_running_loop()
+        timers, called = Timers(loop, 0.25), [asyncio.Event(), asyncio.Event()]
+        for event in called:
+            timers.call_at(loop.time() - 1, event.set)
+        async with asyncio.timeout(5):
+            for event in called:
+                await event.wait()
+        timers.stop()
+
+    uvloop.run(both())

@@ -131,3 +131,13 @@ async def test_the_server_asks_and_bytes_arrive_as_bytes(visit: Visit, app: Appl
     assert stopped["message"] == "enough"
     app.gate.set()
     assert await page.evaluate("unhandled") == []
+
+
+async def test_a_refusal_that_nobody_looks_at_is_on_the_console(visit: Visit) -> None:
+    page = await visit()
+    warnings: list[str] = []
+    page.on("console", lambda message: warnings.append(message.text) if message.type == "warning" else None)
+    watched = "rt.join('misspelled/a').joined.catch(() => {}), rt.join('misspelled/b').onLeft(() => {}), 0"
+    await page.evaluate(f"{watched}, rt.join('misspelled/c'), rt.request('echo', 1)")
+    await eventually(lambda: warnings)
+    assert warnings == ["not in misspelled/c: no room is declared that 'misspelled/c' fits"]

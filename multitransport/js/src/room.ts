@@ -24,12 +24,14 @@ export interface RoomHost {
 type Listener = (data: unknown, publication: Publication) => void;
 
 export class JoinedRoom implements Room {
-  readonly joined: Promise<void>;
   readonly history: Publication[] = [];
   readonly reader: Reader;
   readonly #published = new Listeners<[data: unknown, publication: Publication]>();
   readonly #gap = new Listeners<[gap: Gap]>();
   readonly #left = new Listeners<[error: RequestError | null]>();
+  readonly #joined: Promise<void>;
+  /** Whether the page would learn that it is refused, or taken out. */
+  #watched = false;
   readonly #present = new Listeners<[change: PresenceChange]>();
   readonly #presence = new Presence((change) => this.#present.call("", change));
   readonly #feeds = new Set<Feed<Publication>>();
@@ -44,11 +46,11 @@ export class JoinedRoom implements Room {
     readonly host: RoomHost,
   ) {
     this.reader = new Reader(name, this.#observer(options.keep ?? KEPT), checkedOptions(name, options));
-    this.joined = new Promise((resolve, reject) => {
+    this.#joined = new Promise((resolve, reject) => {
       this.#settle = (error) => (error ? reject(error) : resolve());
     });
-    // Nobody has to look: a refusal is told to onLeft as well.
-    this.joined.catch(() => {});
+    // Nobody has to look: a refusal is told to onLeft as well, or else to the console.
+    this.#joined.catch(() => {});
   }
 
   #observer(keep: number): RoomObserver {
@@ -56,6 +58,7 @@ export class JoinedRoom implements Room {
       joined: () => this.#settle(null),
       left: (error) => {
         this.host.gone(this);
+        if (error && !this.#watched) console.warn(`not in ${this.name}: ${error.message}`);
         this.#end(error ?? new RequestError("left", "the room is left"), error);
         this.#left.call("", error);
       },
@@ -70,6 +73,11 @@ export class JoinedRoom implements Room {
         for (const feed of this.#feeds) feed.push(publication);
       },
     };
+  }
+
+  get joined(): Promise<void> {
+    this.#watched = true;
+    return this.#joined;
   }
 
   get position(): Position | null {
@@ -109,6 +117,7 @@ export class JoinedRoom implements Room {
   }
 
   onLeft(listener: (error: RequestError | null) => void): this {
+    this.#watched = true;
     this.#left.add("", listener);
     return this;
   }
@@ -119,6 +128,7 @@ export class JoinedRoom implements Room {
   }
 
   [Symbol.asyncIterator](): AsyncIterableIterator<Publication> {
+    this.#watched = true;
     const feed = new Feed<Publication>(() => this.#feeds.delete(feed));
     if (this.#over) feed.end(null);
     else this.#feeds.add(feed);

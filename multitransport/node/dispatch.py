@@ -124,8 +124,10 @@ class Dispatch:
     async def _again(self, client: Session, repeat: Repeat) -> None:
         """Carry out what a node had claimed that is gone, where that can do no harm; else say that nobody knows."""
         frame, seq = repeat.frame, repeat.seq
-        if client.tasks:
-            await asyncio.wait(client.tasks)  # it may run here: the session has been elsewhere meanwhile
+        if here := {*(client.tasks or ()), *(client.taking or ())}:
+            await asyncio.wait(here)  # it may run here, or be about to: the session has been elsewhere meanwhile
+        if client.moved or any(job is not repeat and getattr(job, "seq", None) == seq for job in client.jobs):
+            return  # where the session is its client sends it again, and where it is to run it has its outcome
         if not client.record.inbox.is_done(seq):
             if isinstance(frame, Join | Leave | ShowPresence | Malformed) or (
                 isinstance(frame, Send) and self._checks.is_repeatable(frame.event)

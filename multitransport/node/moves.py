@@ -15,7 +15,7 @@ from multitransport.node.attachment import Close
 from multitransport.node.hub import Hub
 from multitransport.node.peers import Peers
 from multitransport.node.request import Request
-from multitransport.node.session import JoinRequest, Session
+from multitransport.node.session import JoinRequest, Repeat, Session, Settling
 from multitransport.node.sessions import Sessions
 from multitransport.node.settings import Settings
 from multitransport.protocol.codes import CloseCode
@@ -243,7 +243,7 @@ class Moves:
         client.state = next_state(client.state, Event.MOVE)
         client.record.node = ""  # what is known of it here is not to be gone by any more
         self._sessions.remove(client)
-        client.jobs[1:] = [job for job in client.jobs[1:] if not isinstance(job, JoinRequest)]
+        client.jobs[1:] = [job for job in client.jobs[1:] if not isinstance(job, JoinRequest | Repeat | Settling)]
         attachment, client.attachment = client.attachment, None
         if attachment is not None:
             self._hub.leave_all(attachment.reader)

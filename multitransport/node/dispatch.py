@@ -85,7 +85,7 @@ class Dispatch:
                 # It stays where it is until it is done, so that a hello can see what is still to come of earlier ones.
                 job = client.jobs[0]
                 try:
-                    if client.record.busy:
+                    if client.record.busy and _comes_after_others(client, job):
                         await self._moves.settled(client)
                     await self._do(client, job)
                 except Exception as error:  # noqa: BLE001 - one job that cannot be done costs those after it nothing
@@ -363,6 +363,16 @@ class Dispatch:
         except BrokerUnavailable as error:
             logger.warning("what %s publishes is not taken: %s", client.session_id, error)
             raise Refuse(ErrorCode.FAILED, f"publishing to {frame.room!r} is not possible now") from None
+
+
+def _comes_after_others(client: Session, job: Job) -> bool:
+    """Tell whether what other nodes are busy with comes before this: not before what was claimed here when the session
+    was here earlier, unless they have it from before that.
+    """
+    seq = getattr(job, "seq", None)
+    if seq is None or isinstance(job, Repeat) or seq > client.inherited:
+        return True
+    return client.is_undone_elsewhere(client.record.inbox, seq - 1)
 
 
 def joined_frame(seq: int | None, room: str, log: Log, recovery: Recovery, *, unasked: bool = False) -> bytes:

@@ -28,6 +28,9 @@ _LOOK_AGAIN_SECONDS = 1.0
 """How long a session whose former node is busy waits for news before it asks the store: messages can be lost."""
 
 
+_PATIENCE_SECONDS = 10.0
+"""How long what was begun here waits for a node where its session is back: that one may in turn wait for this."""
+
 _AT_ONCE = 100
 """Sessions whose nodes are asked for at the same time."""
 
@@ -154,6 +157,7 @@ class Moves:
     async def settled(self, client: Session) -> None:
         """Wait until no other node is busy any more with what came before."""
         waited_for = set(client.record.busy or ())
+        patience_ends = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
         while waited_for and client.state is not State.ENDED:
             client.settling = client.settling or asyncio.Event()
             client.settling.clear()
@@ -164,22 +168,28 @@ class Moves:
                 for node in waited_for:  # it may not have heard
                     await self._tell_fence(node, client.record, client.record.attach)
             try:
-                waited_for &= await self._still_busy(client)
+                waited_for &= await self._still_busy(client, patience_ends)
             except BrokerUnavailable:
                 logger.debug("%s waits on for %s", client.session_id, waited_for)
             except Exception:
                 logger.exception("%s waits on for %s", client.session_id, waited_for)
         client.settling = client.record.busy = None
 
-    async def _still_busy(self, client: Session) -> set[str]:
-        record: SessionRecord | None = client.record
-        if client.moved:  # those that were busy before this node still come first
-            record = await self._store.find(client.session_id)
-            if record is not None:
-                client.record.data, client.record.metas = record.data, record.metas
-        else:
+    async def _still_busy(self, client: Session, patience_ends: float) -> set[str]:
+        if not client.moved:
             await self.settle(client)
-        return set(() if record is None else record.busy or ())
+            return set(client.record.busy or ())
+        # Those that were busy before this node still come first, also one where the session is back by now.
+        record = await self._store.find(client.session_id)
+        if record is None:
+            return set()
+        client.record.data, client.record.metas = record.data, record.metas
+        busy = set(record.busy or ())
+        if asyncio.get_running_loop().time() < patience_ends and client.is_undone_elsewhere(
+            record.inbox, client.inherited
+        ):
+            busy.add(record.node)
+        return busy
 
     async def settle(self, client: Session) -> None:
         """Bring a session to where the store has it, and tell its client what others did for it."""

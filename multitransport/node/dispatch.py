@@ -81,7 +81,7 @@ class Dispatch:
                 # It stays where it is until it is done, so that a hello can see what is still to come of earlier ones.
                 job = client.jobs[0]
                 try:
-                    if client.record.busy:
+                    if client.record.busy and _comes_after_others(client, job):
                         await self._moves.settled(client)
                     await self._do(client, job)
                 except Exception as error:  # noqa: BLE001 - one job that cannot be done costs those after it nothing
@@ -120,8 +120,10 @@ class Dispatch:
     async def _again(self, client: Session, repeat: Repeat) -> None:
         """Carry out what a node had claimed that is gone, where that can do no harm; else say that nobody knows."""
         frame, seq = repeat.frame, repeat.seq
-        if client.tasks:
-            await asyncio.wait(client.tasks)  # it may run here: the session has been elsewhere meanwhile
+        if here := {*(client.tasks or ()), *(client.taking or ())}:
+            await asyncio.wait(here)  # it may run here, or be about to: the session has been elsewhere meanwhile
+        if client.moved or any(job is not repeat and getattr(job, "seq", None) == seq for job in client.jobs):
+            return  # where the session is its client sends it again, and where it is to run it has its outcome
         if not client.record.inbox.is_done(seq):
             if isinstance(frame, Join | Leave | ShowPresence | Malformed) or (
                 isinstance(frame, Send) and self._checks.is_repeatable(frame.event)
@@ -362,6 +364,16 @@ class Dispatch:
             raise Refuse(ErrorCode.TOO_MANY_KEYS, str(error)) from None
         except BrokerUnavailable as error:
             raise self._checks.failure(error, f"publishing to {frame.room!r}") from None
+
+
+def _comes_after_others(client: Session, job: Job) -> bool:
+    """Tell whether what other nodes are busy with comes before this: not before what was claimed here when the session
+    was here earlier, unless they have it from before that.
+    """
+    seq = getattr(job, "seq", None)
+    if seq is None or isinstance(job, Repeat) or seq > client.inherited:
+        return True
+    return client.is_undone_elsewhere(client.record.inbox, seq - 1)
 
 
 def joined_frame(seq: int | None, room: str, log: Log, recovery: Recovery, *, unasked: bool = False) -> bytes:

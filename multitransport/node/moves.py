@@ -16,7 +16,7 @@ from multitransport.node.attachment import Close
 from multitransport.node.hub import Hub
 from multitransport.node.peers import Peers
 from multitransport.node.request import Request
-from multitransport.node.session import JoinRequest, Repeat, Session
+from multitransport.node.session import JoinRequest, Repeat, Session, Settling
 from multitransport.node.sessions import Sessions
 from multitransport.node.settings import Settings
 from multitransport.protocol.codes import CloseCode
@@ -30,6 +30,9 @@ _LOOK_AGAIN_SECONDS = 1.0
 
 _UNHEARD = 2
 """A node that so many of these times in a row nobody listened for is gone, if the store agrees."""
+
+_PATIENCE_SECONDS = 10.0
+"""How long what was begun here waits for a node where its session is back: that one may in turn wait for this."""
 
 _AT_ONCE = 100
 """Sessions whose nodes are asked for at the same time."""
@@ -159,6 +162,7 @@ class Moves:
         """Wait until no other node is busy any more with what came before, or is taken for gone."""
         waited_for = set(client.record.busy or ())
         unheard = Counter[str]()
+        patience_ends = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
         while waited_for and client.state is not State.ENDED:
             client.settling = client.settling or asyncio.Event()
             client.settling.clear()
@@ -170,24 +174,27 @@ class Moves:
                     heard = await self._tell_fence(node, client.record, client.record.attach)
                     unheard[node] = 0 if heard else unheard[node] + 1
             try:
-                waited_for &= await self._still_busy(client, {node for node in unheard if unheard[node] >= _UNHEARD})
+                gone = {node for node in unheard if unheard[node] >= _UNHEARD}
+                waited_for &= await self._still_busy(client, gone, patience_ends)
             except BrokerUnavailable:
                 logger.debug("%s waits on for %s", client.session_id, waited_for)
             except Exception:
                 logger.exception("%s waits on for %s", client.session_id, waited_for)
         client.settling = client.record.busy = None
 
-    async def _still_busy(self, client: Session, unheard: set[str]) -> set[str]:
+    async def _still_busy(self, client: Session, unheard: set[str], patience_ends: float) -> set[str]:
         if self.is_mine(client):
             await self.settle(client, unheard)
             return set(client.record.busy or ())
-        # Those that were busy before this node still come first.
+        # Those that were busy before this node still come first, also one where the session is back by now.
         if (record := await self._store.find(client.session_id)) is None:
             return set()
         client.record.data, client.record.metas, client.record.inbox = record.data, record.metas, record.inbox
         busy = set(record.busy or ())
-        if any(isinstance(job, Repeat) and not record.inbox.is_done(job.seq) for job in client.jobs):
-            busy.add(record.node)  # it may have gone back to where that was claimed
+        if asyncio.get_running_loop().time() < patience_ends and client.is_undone_elsewhere(
+            record.inbox, client.inherited
+        ):
+            busy.add(record.node)
         return busy
 
     async def settle(self, client: Session, unheard: Collection[str] = ()) -> None:
@@ -261,7 +268,7 @@ class Moves:
         client.state = next_state(client.state, Event.MOVE)
         client.record.node = ""  # what is known of it here is not to be gone by any more
         self._sessions.remove(client)
-        client.jobs[1:] = [job for job in client.jobs[1:] if not isinstance(job, JoinRequest)]
+        client.jobs[1:] = [job for job in client.jobs[1:] if not isinstance(job, JoinRequest | Repeat | Settling)]
         attachment, client.attachment = client.attachment, None
         if attachment is not None:
             self._hub.leave_all(attachment.reader)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from werkzeug.datastructures import Headers
 
+from multitransport.core.inbox import Inbox
 from multitransport.core.session import SessionRecord, State
 from multitransport.node.attachment import Attachment
 from multitransport.node.request import Request
@@ -166,6 +167,11 @@ class Session:
     def under_way(self) -> list[asyncio.Task[None]]:
         """What is being carried out for it."""
         return [task for task in (self.worker, *(self.tasks or ())) if task is not None]
+
+    def is_undone_elsewhere(self, inbox: Inbox, through: int) -> bool:
+        """Tell whether a seq up to this one is not processed and does not wait here."""
+        here = {getattr(job, "seq", None) for job in self.jobs if not isinstance(job, Repeat)}
+        return any(not (inbox.is_done(seq) or seq in here) for seq in range(inbox.processed + 1, through + 1))
 
     @property
     def session_id(self) -> str:

@@ -118,6 +118,35 @@ async def test_what_a_node_took_and_did_not_finish_is_sent_again_and_has_an_outc
     assert welcome[1]["seq"] == 2
 
 
+async def test_what_runs_comes_before_what_follows_also_when_its_session_is_back(places: list[Place]) -> None:
+    visitor = Visitor()
+    await visitor.poll(places[0], visitor.frame("send", "slow", 1), visitor.frame("send", "note", 2))
+    await eventually(lambda: places[0].ran == [["begin", 1]])
+    await visitor.poll(places[1], visitor.frame("send", "note", 3))
+    await visitor.poll(places[0])
+    await eventually(lambda: visitor.session not in places[1].node.sessions)
+    await asyncio.sleep(1.5)  # nothing can be waited for: node 1 looks each second whether it may go on, and may not
+    assert places[1].ran == []
+    places[0].gate.set()
+    assert await visitor.until(places[0], "reply", 3) == ["reply", 3, 1]
+    assert places[0].ran == [["begin", 1], ["end", 1], 2]
+
+
+async def test_what_is_sent_again_on_the_way_is_left_to_the_node_where_it_runs(places: list[Place]) -> None:
+    visitor = Visitor()
+    slow = visitor.frame("send", "slow", 1)
+    await visitor.poll(places[0], slow)
+    await eventually(lambda: places[0].ran == [["begin", 1]])
+    await visitor.poll(places[1])
+    await visitor.send(places[1], slow)
+    await visitor.poll(places[0])
+    await eventually(lambda: visitor.session not in places[1].node.sessions)
+    await asyncio.sleep(1.5)  # nothing can be waited for: node 1 looks each second what has become of it
+    places[0].gate.set()
+    assert await visitor.until(places[0], "reply", 1) == ["reply", 1, 0]
+    assert [frame for frame in visitor.heard if frame[0] == "error"] == []
+
+
 async def test_a_poll_ends_as_soon_as_it_is_certain_that_something_must_be_sent_again(places: list[Place]) -> None:
     visitor = Visitor()
     await visitor.poll(places[0], visitor.frame("send", "slow", 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Awaitable
 from importlib.resources import files
 
 from multitransport.node.attachment import Close
@@ -38,12 +39,17 @@ class TransportApp:
         """Tell whether a request is for this application."""
         return scope["type"] in ("http", "websocket") and self._path(scope).startswith(self._prefix)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request or WebSocket."""
+        # What only chooses is no coroutine: each connection would keep it as long as it lives.
         path = self._path(scope)[len(self._prefix) :]
-        if scope["type"] == "websocket":
-            await self._websocket(path, scope, receive, send)
-            return
+        if scope["type"] != "websocket":
+            return self._serve(path, scope, receive, send)
+        if path == "websocket":
+            return websocket(self._node, scope, receive, send)
+        return _refuse(receive, send)
+
+    async def _serve(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         headers: Headers = []
         try:
             headers = check_origin(Request(scope), self._node.settings.origins)
@@ -53,35 +59,28 @@ class TransportApp:
         except Close as close:
             await respond_close(send, close, headers)
 
-    async def _websocket(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-        if path == "websocket":
-            await websocket(self._node, scope, receive, send)
-        else:
-            await receive()
-            await send({"type": "websocket.close", "code": int(CloseCode.NOT_FOUND)})
-
-    async def _http(self, path: str, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
+    def _http(self, path: str, scope: Scope, receive: Receive, send: Send, headers: Headers) -> Awaitable[None]:
+        """Choose what serves a request. Raises Close."""
         if scope["method"] == "OPTIONS":
-            await respond(send, 204, [*headers, *preflight_headers()], b"")
-            return
+            return respond(send, 204, [*headers, *preflight_headers()], b"")
         match path:
             case "sse":
-                await sse(self._node, scope, receive, send, headers)
+                return sse(self._node, scope, receive, send, headers)
             case "poll":
-                await poll(self._node, scope, receive, send, headers)
+                return poll(self._node, scope, receive, send, headers)
             case "send":
-                await send_frames(self._node, scope, receive, send, headers)
+                return send_frames(self._node, scope, receive, send, headers)
             case "client.js" | "health" if scope["method"] not in ("GET", "HEAD"):
                 raise Close(CloseCode.METHOD_NOT_ALLOWED, f"use GET, not {scope['method']}", allow="GET, HEAD")
             case "client.js":
-                await self._client(scope, send, headers)
+                return self._client(scope, send, headers)
             case "health":
-                await self._health(send, headers)
+                return self._health(send, headers)
             case "websocket":
                 reason = "this path is for WebSocket: a GET that asks for an upgrade"
                 raise Close(CloseCode.METHOD_NOT_ALLOWED, reason, allow="GET")
             case _ if path.startswith("rooms/"):
-                await read_room(self._node, scope, receive, send, headers, path.removeprefix("rooms/"))
+                return read_room(self._node, scope, receive, send, headers, path.removeprefix("rooms/"))
             case _:
                 raise Close(CloseCode.NOT_FOUND, f"there is nothing at {path[:80]!r}")
 
@@ -115,3 +114,9 @@ class TransportApp:
         path: str = scope["path"]
         root: str = scope.get("root_path", "").rstrip("/")
         return path.removeprefix(root) if root and path.startswith(root + "/") else path
+
+
+async def _refuse(receive: Receive, send: Send) -> None:
+    """Refuse a WebSocket to a path that has none."""
+    await receive()
+    await send({"type": "websocket.close", "code": int(CloseCode.NOT_FOUND)})

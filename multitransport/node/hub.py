@@ -28,6 +28,8 @@ class Hub:
         self.begun_anew: Callable[[str], None] = lambda room: None
         """Called with a room whose log has another epoch than before: what it kept may be gone."""
         self.turn = Turn(loop)
+        self.opened: Callable[[str], None] = lambda room: None
+        """Called with a room that was opened, and was not open before."""
         self._loop = loop
         self._feeds: dict[str, Feed] = {}
 
@@ -65,6 +67,7 @@ class Hub:
         feed = self._feeds.get(room)
         if feed is None or feed.log is not log:
             feed = self._feeds[room] = Feed(log, self._loop, self.turn)
+            self.opened(room)
         feed.opened_at = self._loop.time()
         return log, log.newest(history) if position is None else log.recover(position)
 

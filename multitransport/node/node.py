@@ -30,6 +30,7 @@ from multitransport.node.intake import Intake
 from multitransport.node.moves import Moves
 from multitransport.node.peers import Peers
 from multitransport.node.presence import Presence
+from multitransport.node.reconciliation import Reconciliation
 from multitransport.node.request import Request
 from multitransport.node.rooms import RoomTable
 from multitransport.node.session import Session
@@ -86,7 +87,6 @@ class Node:
         self.rooms = rooms = RoomTable(declarations.rooms)
         self.checks = checks = Checks(declarations, host, partial(secrets.token_hex, 4))
         self.presence = presence = Presence(hub, rooms, settings.max_meta_bytes, self.own)
-        hub.begun_anew = lambda room: presence.begun_anew(room, self.sessions.values())
         self._peers = peers = Peers(backend.bus)
         self._drain = Drain(settings, self._attachments.keys(), elsewhere=bool(peers))
         common: dict[str, Any] = {"settings": settings, "store": self._store}
@@ -118,8 +118,26 @@ class Node:
             gone=self.verbs.asks.gone,
             own=self.own,
         )
+        self._compare_presence(common)
         self._serve_visitors(Tokens(secret_keys), common)
         _warn_of_short_retentions(declarations, settings)
+
+    def _compare_presence(self, common: dict[str, Any]) -> None:
+        """Have presence compared with the sessions there are where what keeps both may have lost something."""
+        self._reconciliation = Reconciliation(
+            **common,
+            hub=self.hub,
+            rooms=self.rooms,
+            presence=self.presence,
+            sessions=self.sessions,
+            moves=self._moves,
+            peers=self._peers,
+            timers=self._timers,
+            clock=self._loop.time,
+            missed=self._endings.miss,
+            own=self.own,
+        )
+        self.hub.opened, self.hub.begun_anew = self._reconciliation.begin, self._begun_anew
 
     def _serve_visitors(self, tokens: Tokens, common: dict[str, Any]) -> None:
         """Put together what takes requests, on top of what serves sessions."""
@@ -192,6 +210,10 @@ class Node:
     def _under_way(self) -> set[asyncio.Task[Any]]:
         handlers = {task for client in self.sessions.values() for task in client.under_way}
         return handlers | self._tasks - {self._looking}
+
+    def _begun_anew(self, room: str) -> None:
+        self.presence.begun_anew(room, self.sessions.values())
+        self._reconciliation.begin(room)
 
     def _missed(self) -> None:
         self.own(self._moves.missed())

@@ -23,7 +23,7 @@ from multitransport.node.session import Session
 from multitransport.protocol.codes import ErrorCode
 from multitransport.protocol.frames import encode
 
-__all__ = ["Presence"]
+__all__ = ["Presence", "said_of", "shown_in"]
 
 logger = logging.getLogger("multitransport")
 
@@ -69,8 +69,11 @@ class Presence:
 
         Waits for a broker that is away. ``unsure``: what the room says of it may not be in its log yet.
         """
-        if f"{PRESENCE}{room}" not in client.record.rooms:
-            return
+        if f"{PRESENCE}{room}" in client.record.rooms:
+            await self.correct(client, room, unsure=unsure)
+
+    async def correct(self, client: Session, room: str, *, unsure: bool = False) -> None:
+        """Have a room do so that may show a session which is not in there at all."""
         try:
             await self._settle(client, room, unsure=unsure)
         except MultiTransportError as error:
@@ -126,7 +129,7 @@ class Presence:
             raise ValueError(f"{room!r} has no presence: declare it with presence=True")
         name = f"{PRESENCE}{room}"
         log, _ = await self._hub.open(name, self._rooms.retention(name), None, 0)
-        return members_of(_sessions(log))
+        return members_of(shown_in(log))
 
     async def _settle(self, client: Session, room: str, *, unsure: bool = False, patient: bool = True) -> None:
         # Not cancelled with whoever waits for it: what became of a publication that was cancelled nobody knows.
@@ -151,7 +154,7 @@ class Presence:
             return  # another node is its writer
         name = f"{PRESENCE}{room}"
         log = self._hub.log(name)
-        said = _said(log, client.session_id)
+        said = said_of(log, client.session_id)
         data = _shown(client, room, said)
         if data == said and log is not None and not unsure:
             return
@@ -163,7 +166,8 @@ class Presence:
             await self._hub.open(name, retention, position, 0)
 
 
-def _said(log: Log | None, session_id: str) -> bytes | None:
+def said_of(log: Log | None, session_id: str) -> bytes | None:
+    """Return what a presence room shows of a session, None where it does not show it."""
     found = log.value(session_id) if isinstance(log, StateLog) else None
     return None if found is None else found.draft.data
 
@@ -186,7 +190,8 @@ def _carried_by(client: Session, said: bytes | None) -> str | None:
     return None if said is None else _SHOWN.decode(said).transport
 
 
-def _sessions(log: Log) -> Iterator[tuple[str, Shown]]:
+def shown_in(log: Log) -> Iterator[tuple[str, Shown]]:
+    """Return the sessions that a presence room shows, and how."""
     assert isinstance(log, StateLog)
     for publication in log.values():
         try:

@@ -81,3 +81,12 @@ async def test_a_session_whose_client_comes_back_while_it_is_found_does_not_expi
         assert await redis.call("HGET", "multitransport:session:{.s1}", "x") is None
         assert one._speaking.expires == {}
         assert await one.claim("s1", 2, [1], 8) == 0
+
+
+async def test_a_session_that_ends_here_is_not_found_here() -> None:
+    async with RedisServer() as redis, stores(redis.url, redis.url) as (one, other):
+        await make(one)
+        await one.end("s1")
+        assert await one.take("s1", one.node, LATER) is None
+        await one.remove("s1")
+        assert [await other.owner("s1"), one._speaking.mirrors] == [None, {}]

@@ -52,7 +52,8 @@ class Adopting:
         this very node, where a hello was cut off when Redis had taken it.
         """
         async with self._speaking.coming(session_id):
-            if self._speaking.own(session_id) is not None:
+            mirror = self._speaking.mirrors.get(session_id)
+            if mirror is not None and mirror.mine:  # also where this node is ending it
                 return None
             await self._speaking.list_own(session_id)
             record = await self._take(session_id, former, expires_after, busy=former != self._lease.node)

@@ -17,6 +17,8 @@ import websockets
 from quart import Quart
 
 from multitransport import Failed, MultiTransport, Refuse, Refused, Session
+from multitransport.node.attachment import Close
+from multitransport.protocol.codes import CloseCode
 from multitransport.testing.server import serve
 from multitransport.testing.waiting import eventually
 
@@ -287,7 +289,7 @@ async def test_uvicorn_closes_with_the_code_whatever_carries_its_websockets(
             await one.recv()
             [client] = node_of(app).sessions.values()
             assert client.attachment is not None
-            client.attachment.close(node_of(app).going_away())
+            client.attachment.close(Close(CloseCode.GOING_AWAY, "it stops"))
             assert (await closed(one))[0] == 3000
     finally:
         await server.shutdown()

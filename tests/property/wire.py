@@ -49,7 +49,7 @@ class Wire:
             return False
         self._arrived.put_nowait(self.up.popleft())
         if self._call is None:
-            self._call = asyncio.get_running_loop().create_task(self._app(self._scope(), self._receive, self._send))
+            self._call = asyncio.ensure_future(self._app(self._scope(), self._receive, self._send))
         return True
 
     def take_down(self) -> dict[str, Any] | None:

@@ -112,14 +112,14 @@ class Lease:
                     logger.error("%s", self._refusal)  # noqa: TRY400 - it says all
                 await asyncio.sleep(min(self._timing.retry_seconds, self._timing.lease_seconds / 10))
                 continue
-            hurried: asyncio.Task[Any] = asyncio.create_task(self._hurried.wait())
-            awaited: set[asyncio.Future[Any]] = {hurried, lost}
+            # Over a new connection at once: others wait for what this node has to say to a Redis that began anew.
+            lost.add_done_callback(self._hurry)
             try:
-                # Over a new connection at once: others wait for what this node has to say to a Redis that began anew.
-                pause = self._timing.renew_seconds
-                await asyncio.wait(awaited, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._timing.renew_seconds):
+                        await self._hurried.wait()
             finally:
-                hurried.cancel()
+                lost.remove_done_callback(self._hurry)
 
     async def end(self) -> None:
         """Give the lease up, unless Redis is away."""
@@ -173,6 +173,9 @@ class Lease:
     def _is_held(self) -> bool:
         # Reckoned from when the last renewal was sent: rather too early than too late. Redis has the last word.
         return asyncio.get_running_loop().time() < self._ends_at
+
+    def _hurry(self, _: object) -> None:
+        self._hurried.set()
 
     async def _renew(self) -> asyncio.Future[str]:
         """Renew it; return what is done when the connection is lost. Raises ConnectionLost, Refusal."""

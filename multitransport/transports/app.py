@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from importlib.resources import files
+from typing import Any
 
 from multitransport.node.attachment import Close
 from multitransport.node.node import Node
@@ -39,7 +40,7 @@ class TransportApp:
         """Tell whether a request is for this application."""
         return scope["type"] in ("http", "websocket") and self._path(scope).startswith(self._prefix)
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         """Serve one request or WebSocket."""
         # What only chooses is no coroutine: each connection would keep it as long as it lives.
         path = self._path(scope)[len(self._prefix) :]
@@ -59,7 +60,9 @@ class TransportApp:
         except Close as close:
             await respond_close(send, close, headers)
 
-    def _http(self, path: str, scope: Scope, receive: Receive, send: Send, headers: Headers) -> Awaitable[None]:
+    def _http(
+        self, path: str, scope: Scope, receive: Receive, send: Send, headers: Headers
+    ) -> Coroutine[Any, Any, None]:
         """Choose what serves a request. Raises Close."""
         if scope["method"] == "OPTIONS":
             return respond(send, 204, [*headers, *preflight_headers()], b"")

@@ -109,7 +109,7 @@ async def test_who_is_being_welcomed_is_told_behind_the_welcome() -> None:
             await gate.wait()
             await acknowledge(*arguments)
 
-        site.node._store.acknowledge = held  # type: ignore[method-assign]
+        site.node._store.acknowledge = held  # type: ignore[method-assign,assignment]
         coming = asyncio.create_task(site.attach())
         await simulated_loop().settle()
         draining = asyncio.create_task(site.node.drain())

@@ -61,13 +61,13 @@ class Settings(Limits, frozen=True, kw_only=True):
     """How long a closing connection may take before it is aborted."""
 
     drain_seconds: float = 2.0
-    """How long draining may take when the server stops."""
+    """How long clients may take to move to other nodes, or to leave, when the server stops."""
 
     presence_seconds: float = 10.0
     """How long a session may be without a transport before others see it leave."""
 
     retry_seconds: float = 3.0
-    """Drained clients are told to come back after a random time up to this."""
+    """Clients that could not move when the server stopped come back after a random time up to this."""
 
     room_idle_seconds: float = 3600.0
     """How long a room is kept that has neither readers nor publications left."""

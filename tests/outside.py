@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from multitransport.brokers.redis.declared import DeclaredRoom, declare
+from multitransport.brokers.redis.connections.line import Line
+from multitransport.brokers.redis.connections.server import Server
 from multitransport.brokers.redis.keys import Keys
-from multitransport.brokers.redis.line import Line
-from multitransport.brokers.redis.server import Server
+from multitransport.brokers.redis.rooms.declared import DeclaredRoom, declare
 from multitransport.brokers.redis.timing import Timing
 from multitransport.core.log import Retention
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from multitransport.brokers.redis.connection import Connection, ConnectionLost, Refusal
+from multitransport.brokers.redis.connections.connection import Connection, ConnectionLost, Refusal
 from multitransport.testing.server import free_port
 from multitransport.testing.waiting import eventually
 

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from msgspec import structs
 
 from multitransport.brokers.redis import RedisBroker, Timing
-from multitransport.brokers.redis.sessions import RedisSessionStore
+from multitransport.brokers.redis.sessions.store import RedisSessionStore
 from multitransport.core.session import SessionRecord
 from multitransport.testing.proxy import FaultProxy
 from multitransport.testing.waiting import eventually

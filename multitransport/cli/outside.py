@@ -82,7 +82,7 @@ async def following(
     """Give a broker that follows rooms as a node's does, and the rooms that are declared. Raises ConfigurationError."""
     need_redis(url)
     from multitransport.brokers.redis import RedisBroker, Timing
-    from multitransport.brokers.redis.declared import declared
+    from multitransport.brokers.redis.rooms.declared import declared
     from multitransport.publisher.rooms import DeclaredRooms
 
     broker = RedisBroker(url, prefix=prefix, timing=Timing(publish_seconds=TIMEOUT_SECONDS))

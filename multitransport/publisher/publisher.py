@@ -16,7 +16,7 @@ from multitransport.protocol.position import Position
 from multitransport.publisher.arguments import Several, rooms_of
 
 if TYPE_CHECKING:
-    from multitransport.brokers.redis.sender import Sender
+    from multitransport.brokers.redis.rooms.sender import Sender
     from multitransport.publisher.rooms import DeclaredRooms
 
 __all__ = ["PublishOptions", "Publisher", "need_redis"]
@@ -166,7 +166,7 @@ def need_redis(url: str) -> None:
 
 def _sender(url: str, prefix: str, timeout_seconds: float) -> Sender:
     need_redis(url)
-    from multitransport.brokers.redis.sender import Sender  # noqa: PLC0415 - what it needs is optional
+    from multitransport.brokers.redis.rooms.sender import Sender  # noqa: PLC0415 - what it needs is optional
     from multitransport.brokers.redis.timing import Timing  # noqa: PLC0415 - likewise
 
     timing = Timing(publish_seconds=timeout_seconds, connect_seconds=min(Timing().connect_seconds, timeout_seconds))

@@ -8,7 +8,7 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from multitransport.brokers.redis.declared import DeclaredRoom
+from multitransport.brokers.redis.rooms.declared import DeclaredRoom
 from multitransport.core.log import Retention
 from multitransport.errors import ConfigurationError, Refuse
 from multitransport.node.declarations import RoomDeclaration

@@ -45,8 +45,8 @@ def choose_backend(settings: Settings, secret_keys: Sequence[str]) -> Backend:
 
 async def tell_rooms(backend: Backend, rooms: Sequence[RoomDeclaration]) -> None:
     """Have Redis know what the application declares of rooms, until cancelled: for those who publish from outside."""
-    from multitransport.brokers.redis.broker import RedisBroker  # noqa: PLC0415 - what it needs is optional
-    from multitransport.brokers.redis.declared import DeclaredRoom, keep_declared  # noqa: PLC0415 - likewise
+    from multitransport.brokers.redis.rooms.broker import RedisBroker  # noqa: PLC0415 - what it needs is optional
+    from multitransport.brokers.redis.rooms.declared import DeclaredRoom, keep_declared  # noqa: PLC0415 - likewise
 
     broker = backend.broker
     assert isinstance(broker, RedisBroker)

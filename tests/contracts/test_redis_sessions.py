@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from multitransport.brokers.base import SessionStore
 from multitransport.brokers.redis import RedisBroker
-from multitransport.brokers.redis.sessions import RedisSessionStore
+from multitransport.brokers.redis.sessions.store import RedisSessionStore
 from multitransport.testing.contracts import SessionStoreContract
 from tests.redis_cluster import RedisCluster
 from tests.redis_server import RedisServer

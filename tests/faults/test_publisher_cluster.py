@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from multitransport import Publisher, Refuse
-from multitransport.brokers.redis.cluster import slot_of
-from multitransport.brokers.redis.declared import declare
+from multitransport.brokers.redis.connections.cluster import slot_of
 from multitransport.brokers.redis.keys import Keys
+from multitransport.brokers.redis.rooms.declared import declare
 from multitransport.testing.waiting import eventually
 from tests.outside import ROOMS
 from tests.redis_cluster import RedisCluster

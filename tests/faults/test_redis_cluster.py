@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from multitransport.brokers.redis.cluster import slot_of
+from multitransport.brokers.redis.connections.cluster import slot_of
 from multitransport.core.publication import Draft
 from multitransport.testing.waiting import eventually
 from tests.faults.test_redis_storm import judge

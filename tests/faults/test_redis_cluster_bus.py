@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from multitransport.brokers.base import NodeUnreachable
-from multitransport.brokers.redis.cluster import slot_of
+from multitransport.brokers.redis.connections.cluster import slot_of
 from multitransport.testing.waiting import eventually
 from tests.redis_buses import members
 from tests.redis_cluster import RedisCluster

@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from multitransport.brokers.redis.connection import ConnectionLost
+from multitransport.brokers.redis.connections.connection import ConnectionLost
 from multitransport.testing.waiting import eventually
 from tests.faults.test_redis_storm import judge
 from tests.redis_nodes import nodes, talk

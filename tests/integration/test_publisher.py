@@ -17,7 +17,7 @@ from multitransport import (
     Refuse,
     RoomFull,
 )
-from multitransport.brokers.redis.declared import DeclaredRoom
+from multitransport.brokers.redis.rooms.declared import DeclaredRoom
 from multitransport.core.log import Retention
 from multitransport.testing.proxy import FaultProxy
 from multitransport.testing.server import free_port

@@ -12,7 +12,7 @@ import pytest
 
 from multitransport.brokers.base import TooManyRooms
 from multitransport.brokers.redis import RedisBroker
-from multitransport.brokers.redis.announcements import encode_body
+from multitransport.brokers.redis.rooms.announcements import encode_body
 from multitransport.core.log import Retention
 from multitransport.core.publication import Draft
 from multitransport.errors import BrokerUnavailable, ConfigurationError

@@ -14,10 +14,10 @@ import pytest_asyncio
 import multitransport.brokers.redis
 from multitransport.brokers.base import Broker, SessionStore
 from multitransport.brokers.redis import RedisBroker
-from multitransport.brokers.redis.connection import Connection, Refusal
-from multitransport.brokers.redis.sender import Sender
-from multitransport.brokers.redis.server import Server
-from multitransport.brokers.redis.sessions import RedisSessionStore
+from multitransport.brokers.redis.connections.connection import Connection, Refusal
+from multitransport.brokers.redis.connections.server import Server
+from multitransport.brokers.redis.rooms.sender import Sender
+from multitransport.brokers.redis.sessions.store import RedisSessionStore
 from multitransport.brokers.redis.timing import Timing
 from multitransport.client import Publication, connect
 from multitransport.core.log import Retention

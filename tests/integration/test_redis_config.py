@@ -9,7 +9,7 @@ import pytest
 from quart import Quart
 
 from multitransport.brokers.redis.envelopes import Foreign, Seal, Tell
-from multitransport.brokers.redis.records import ForeignRecord, Records
+from multitransport.brokers.redis.sessions.records import ForeignRecord, Records
 from multitransport.node.tokens import Tokens
 from multitransport.quart.config import read_secret_keys
 from tests.proxies import DOCS, documented

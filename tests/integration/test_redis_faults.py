@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from multitransport.brokers.redis.subscription import Subscription
+from multitransport.brokers.redis.connections.subscription import Subscription
 from multitransport.core.publication import Draft
 from multitransport.errors import BrokerUnavailable
 from multitransport.protocol.position import Position

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from msgspec import structs
 
 from multitransport.brokers.base import LastWord
-from multitransport.brokers.redis.server import Server
+from multitransport.brokers.redis.connections.server import Server
 from multitransport.core.session import SessionRecord
 from multitransport.protocol.position import Position
 from tests.redis_server import RedisServer

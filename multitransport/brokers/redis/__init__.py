@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from multitransport.brokers.redis.broker import RedisBroker
+from multitransport.brokers.redis.rooms.broker import RedisBroker
 from multitransport.brokers.redis.timing import Timing
 
 __all__ = ["RedisBroker", "Timing"]

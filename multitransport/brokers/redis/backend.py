@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from multitransport.brokers.base import Backend
-from multitransport.brokers.redis.broker import RedisBroker
 from multitransport.brokers.redis.bus import MAX_MESSAGE_BYTES, RedisBus
-from multitransport.brokers.redis.sessions import RedisSessionStore
+from multitransport.brokers.redis.rooms.broker import RedisBroker
+from multitransport.brokers.redis.sessions.store import RedisSessionStore
 from multitransport.brokers.redis.timing import Timing
 
 __all__ = ["open_backend"]

@@ -9,10 +9,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from multitransport.brokers.base import NodeUnreachable
-from multitransport.brokers.redis.broker import RedisBroker
-from multitransport.brokers.redis.connection import ConnectionLost, Refusal
+from multitransport.brokers.redis.connections.connection import ConnectionLost, Refusal, is_passing
 from multitransport.brokers.redis.envelopes import Answer, Ask, Foreign, Heard, Said, Seal, Tell
-from multitransport.brokers.redis.publishing import is_passing
+from multitransport.brokers.redis.rooms.broker import RedisBroker
 
 __all__ = ["MAX_ASKED", "MAX_HANDLED", "MAX_MESSAGE_BYTES", "RedisBus"]
 

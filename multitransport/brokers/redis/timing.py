@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["Timing"]
+__all__ = ["Timing", "milliseconds"]
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,3 +65,8 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     def overdue_seconds(self) -> float:
         """A node that nobody hears, and that has not renewed its lease for so long, is gone."""
         return self.lease_seconds / 4
+
+
+def milliseconds(seconds: float) -> int:
+    """Return a time to live, as Redis takes it."""
+    return max(1, round(seconds * 1000))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from multitransport.brokers.redis.cluster import slot_of
+from multitransport.brokers.redis.connections.cluster import slot_of
 from multitransport.testing.waiting import eventually
 from tests.faults.nodes.load import stage
 from tests.faults.test_redis_sentinel import CONFIGURATION, _in_step, _is_master, _knows_the_replica

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multitransport.brokers.base import LastWord
-from multitransport.brokers.redis.mirrors import Mirror
-from multitransport.brokers.redis.records import ForeignRecord, Records, decode_word, encode_word
+from multitransport.brokers.redis.sessions.mirrors import Mirror
+from multitransport.brokers.redis.sessions.records import ForeignRecord, Records, decode_word, encode_word
 from multitransport.core.inbox import Inbox
 from multitransport.core.session import SessionRecord
 from multitransport.protocol.binary import Blob, text

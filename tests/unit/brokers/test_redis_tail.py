@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from multitransport.brokers.redis.announcements import Entry, Published
-from multitransport.brokers.redis.tail import Snapshot, Tail
+from multitransport.brokers.redis.rooms.announcements import Entry, Published
+from multitransport.brokers.redis.rooms.tail import Snapshot, Tail
 from multitransport.core.log import Retention
 from multitransport.core.publication import Draft
 from multitransport.core.state import StateLog

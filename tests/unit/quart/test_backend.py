@@ -8,7 +8,7 @@ import pytest
 from multitransport.brokers.memory import MemoryBroker, MemorySessionStore
 from multitransport.brokers.redis import RedisBroker
 from multitransport.brokers.redis.bus import RedisBus
-from multitransport.brokers.redis.sessions import RedisSessionStore
+from multitransport.brokers.redis.sessions.store import RedisSessionStore
 from multitransport.errors import ConfigurationError
 from multitransport.node.settings import Settings
 from multitransport.quart.backend import choose_backend

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from multitransport.brokers.redis.fencing import Doubtful, Fencing, Gone, Moved
 from multitransport.brokers.redis.keys import Keys
-from multitransport.brokers.redis.lease import Lease, LeaseLost
-from multitransport.brokers.redis.publishing import milliseconds
 from multitransport.brokers.redis.scripts import Script
-from multitransport.brokers.redis.speaking import Speaking
-from multitransport.brokers.redis.timing import Timing
+from multitransport.brokers.redis.sessions.fencing import Doubtful, Fencing, Gone, Moved
+from multitransport.brokers.redis.sessions.lease import Lease, LeaseLost
+from multitransport.brokers.redis.sessions.speaking import Speaking
+from multitransport.brokers.redis.timing import Timing, milliseconds
 from multitransport.core.session import SessionRecord
 
 __all__ = ["Adopting"]

@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from multitransport.brokers.redis.announcements import BadAnnouncement, Entry, Renewed, announcement, decode_body
-from multitransport.brokers.redis.connection import ConnectionLost, Refusal
+from multitransport.brokers.redis.connections.connection import ConnectionLost, Refusal, is_passing
+from multitransport.brokers.redis.connections.line import Commands
 from multitransport.brokers.redis.keys import Keys
-from multitransport.brokers.redis.line import Commands
-from multitransport.brokers.redis.publishing import is_passing, milliseconds
+from multitransport.brokers.redis.rooms.announcements import BadAnnouncement, Entry, Renewed, announcement, decode_body
+from multitransport.brokers.redis.rooms.tail import Snapshot
 from multitransport.brokers.redis.scripts import FORGET, READ, READ_STATE, RENEW, VOUCH, Script
-from multitransport.brokers.redis.tail import Snapshot
-from multitransport.brokers.redis.timing import Timing
+from multitransport.brokers.redis.timing import Timing, milliseconds
 from multitransport.core.log import Retention
 from multitransport.errors import BrokerUnavailable
 from multitransport.protocol.position import Position

@@ -8,20 +8,20 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 
 from multitransport.brokers.base import Attached, LastWord, StaleAttach
-from multitransport.brokers.redis.adopting import Adopting
-from multitransport.brokers.redis.attaching import Attaching
-from multitransport.brokers.redis.broker import RedisBroker
-from multitransport.brokers.redis.ending import Ending
-from multitransport.brokers.redis.fencing import Fencing, Moved
-from multitransport.brokers.redis.finding import Finding
-from multitransport.brokers.redis.lease import Lease, LeaseLost
-from multitransport.brokers.redis.line import Commands, tell_of_failure
-from multitransport.brokers.redis.mirrors import UNCHANGED, Changes, Mirror
-from multitransport.brokers.redis.publishing import milliseconds
-from multitransport.brokers.redis.records import Records, encode_outcome, encode_room, field
+from multitransport.brokers.redis.connections.line import Commands, tell_of_failure
+from multitransport.brokers.redis.rooms.broker import RedisBroker
 from multitransport.brokers.redis.scripts import Script
-from multitransport.brokers.redis.speaking import Detaching, Outcome, Overtaken, Speaking
-from multitransport.brokers.redis.waiting import Waiting
+from multitransport.brokers.redis.sessions.adopting import Adopting
+from multitransport.brokers.redis.sessions.attaching import Attaching
+from multitransport.brokers.redis.sessions.ending import Ending
+from multitransport.brokers.redis.sessions.fencing import Fencing, Moved
+from multitransport.brokers.redis.sessions.finding import Finding
+from multitransport.brokers.redis.sessions.lease import Lease, LeaseLost
+from multitransport.brokers.redis.sessions.mirrors import UNCHANGED, Changes, Mirror
+from multitransport.brokers.redis.sessions.records import Records, encode_outcome, encode_room, field
+from multitransport.brokers.redis.sessions.speaking import Detaching, Outcome, Overtaken, Speaking
+from multitransport.brokers.redis.sessions.waiting import Waiting
+from multitransport.brokers.redis.timing import milliseconds
 from multitransport.core.inbox import Inbox
 from multitransport.core.session import SessionRecord
 from multitransport.errors import BrokerUnavailable

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import hiredis
 
-__all__ = ["Connection", "ConnectionLost", "Refusal"]
+__all__ = ["Connection", "ConnectionLost", "Refusal", "is_passing"]
 
 
 class ConnectionLost(Exception):
@@ -18,6 +18,9 @@ class ConnectionLost(Exception):
 
 Refusal = hiredis.ReplyError
 """Redis answered with an error."""
+
+_PASSING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS", "MOVED", "ASK")
+"""What Redis says while it is not itself."""
 
 
 class Connection(asyncio.Protocol):
@@ -102,3 +105,8 @@ class Connection(asyncio.Protocol):
             future.set_exception(reply)
         else:
             future.set_result(reply)
+
+
+def is_passing(refusal: Exception) -> bool:
+    """Whether what Redis refused is worth another attempt."""
+    return str(refusal).startswith(_PASSING)

@@ -7,12 +7,12 @@ import contextlib
 import secrets
 
 from multitransport.brokers.base import LastWord
-from multitransport.brokers.redis.fencing import Moved
-from multitransport.brokers.redis.lease import LeaseLost
-from multitransport.brokers.redis.mirrors import Mirror
-from multitransport.brokers.redis.records import encode_word
 from multitransport.brokers.redis.scripts import Script
-from multitransport.brokers.redis.speaking import Speaking
+from multitransport.brokers.redis.sessions.fencing import Moved
+from multitransport.brokers.redis.sessions.lease import LeaseLost
+from multitransport.brokers.redis.sessions.mirrors import Mirror
+from multitransport.brokers.redis.sessions.records import encode_word
+from multitransport.brokers.redis.sessions.speaking import Speaking
 
 __all__ = ["Ending"]
 

@@ -9,14 +9,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-from multitransport.brokers.redis.fencing import Doubtful, Fencing, Gone, Moved
 from multitransport.brokers.redis.keys import Keys
-from multitransport.brokers.redis.lease import Lease, LeaseLost
-from multitransport.brokers.redis.mirrors import Changes, Mirror
-from multitransport.brokers.redis.publishing import milliseconds
-from multitransport.brokers.redis.records import ForeignRecord, Kept, Records
 from multitransport.brokers.redis.scripts import Script
-from multitransport.brokers.redis.timing import Timing
+from multitransport.brokers.redis.sessions.fencing import Doubtful, Fencing, Gone, Moved
+from multitransport.brokers.redis.sessions.lease import Lease, LeaseLost
+from multitransport.brokers.redis.sessions.mirrors import Changes, Mirror
+from multitransport.brokers.redis.sessions.records import ForeignRecord, Kept, Records
+from multitransport.brokers.redis.timing import Timing, milliseconds
 from multitransport.core.session import SessionRecord
 
 __all__ = ["Detaching", "Outcome", "Overtaken", "Speaking"]

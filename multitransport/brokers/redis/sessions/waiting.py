@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from multitransport.brokers.redis.speaking import Speaking
+from multitransport.brokers.redis.sessions.speaking import Speaking
 from multitransport.errors import BrokerUnavailable
 
 __all__ = ["Waiting"]

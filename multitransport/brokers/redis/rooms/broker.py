@@ -11,7 +11,12 @@ from math import ceil
 from typing import Any
 
 from multitransport.brokers.base import TooManyRooms
-from multitransport.brokers.redis.announcements import (
+from multitransport.brokers.redis.connections.cluster import ClusterLine, ClusterSubscription, Topology
+from multitransport.brokers.redis.connections.line import Commands, Line, tell_of_failure
+from multitransport.brokers.redis.connections.server import Server
+from multitransport.brokers.redis.connections.subscription import Subscription
+from multitransport.brokers.redis.keys import Keys
+from multitransport.brokers.redis.rooms.announcements import (
     BadAnnouncement,
     Published,
     Renewed,
@@ -19,14 +24,9 @@ from multitransport.brokers.redis.announcements import (
     decode_body,
     is_announcement,
 )
-from multitransport.brokers.redis.cluster import ClusterLine, ClusterSubscription, Topology
-from multitransport.brokers.redis.following import Following
-from multitransport.brokers.redis.keys import Keys
-from multitransport.brokers.redis.line import Commands, Line, tell_of_failure
-from multitransport.brokers.redis.publishing import Publishing
-from multitransport.brokers.redis.reading import Reading
-from multitransport.brokers.redis.server import Server
-from multitransport.brokers.redis.subscription import Subscription
+from multitransport.brokers.redis.rooms.following import Following
+from multitransport.brokers.redis.rooms.publishing import Publishing
+from multitransport.brokers.redis.rooms.reading import Reading
 from multitransport.brokers.redis.timing import Timing
 from multitransport.core.log import Log, Retention
 from multitransport.core.publication import Draft

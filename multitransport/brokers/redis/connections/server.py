@@ -7,7 +7,7 @@ import ssl
 from copy import copy
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-from multitransport.brokers.redis.connection import Connection, ConnectionLost, Refusal
+from multitransport.brokers.redis.connections.connection import Connection, ConnectionLost, Refusal
 from multitransport.brokers.url import check_broker, named
 from multitransport.errors import ConfigurationError
 

@@ -7,9 +7,9 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from multitransport.brokers.redis.announcements import Published
-from multitransport.brokers.redis.reading import Reading
-from multitransport.brokers.redis.tail import Snapshot, Tail
+from multitransport.brokers.redis.rooms.announcements import Published
+from multitransport.brokers.redis.rooms.reading import Reading
+from multitransport.brokers.redis.rooms.tail import Snapshot, Tail
 from multitransport.brokers.redis.timing import Timing
 from multitransport.core.log import Log, Retention
 from multitransport.core.publication import Draft

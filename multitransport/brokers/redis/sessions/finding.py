@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from multitransport.brokers.base import LastWord
-from multitransport.brokers.redis.fencing import Fencing
 from multitransport.brokers.redis.keys import Keys
-from multitransport.brokers.redis.records import ForeignRecord, Kept, Records, decode_word
 from multitransport.brokers.redis.scripts import Script
-from multitransport.brokers.redis.speaking import Speaking
+from multitransport.brokers.redis.sessions.fencing import Fencing
+from multitransport.brokers.redis.sessions.records import ForeignRecord, Kept, Records, decode_word
+from multitransport.brokers.redis.sessions.speaking import Speaking
 from multitransport.core.session import SessionRecord
 
 __all__ = ["Finding"]

@@ -10,12 +10,11 @@ import secrets
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
-from multitransport.brokers.redis.connection import ConnectionLost, Refusal
+from multitransport.brokers.redis.connections.connection import ConnectionLost, Refusal, is_passing
+from multitransport.brokers.redis.connections.line import Commands
 from multitransport.brokers.redis.keys import Keys
-from multitransport.brokers.redis.line import Commands
-from multitransport.brokers.redis.publishing import is_passing, milliseconds
 from multitransport.brokers.redis.scripts import Script
-from multitransport.brokers.redis.timing import Timing
+from multitransport.brokers.redis.timing import Timing, milliseconds
 
 __all__ = ["Lease", "LeaseLost"]
 

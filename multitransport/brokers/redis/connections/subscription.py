@@ -7,10 +7,9 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from multitransport.brokers.redis.connection import Connection, Refusal
-from multitransport.brokers.redis.line import Line
-from multitransport.brokers.redis.publishing import is_passing
-from multitransport.brokers.redis.server import Server
+from multitransport.brokers.redis.connections.connection import Connection, Refusal, is_passing
+from multitransport.brokers.redis.connections.line import Line
+from multitransport.brokers.redis.connections.server import Server
 from multitransport.brokers.redis.timing import Timing
 
 __all__ = ["Subscription"]

@@ -8,11 +8,11 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from multitransport.brokers.redis.connection import Connection, ConnectionLost, Refusal
-from multitransport.brokers.redis.line import Line, evaluate, forget, tell_of_failure
+from multitransport.brokers.redis.connections.connection import Connection, ConnectionLost, Refusal
+from multitransport.brokers.redis.connections.line import Line, evaluate, forget, tell_of_failure
+from multitransport.brokers.redis.connections.server import Server, Unreachable
+from multitransport.brokers.redis.connections.subscription import Subscription
 from multitransport.brokers.redis.scripts import Script
-from multitransport.brokers.redis.server import Server, Unreachable
-from multitransport.brokers.redis.subscription import Subscription
 from multitransport.brokers.redis.timing import Timing
 
 __all__ = ["ClusterLine", "ClusterSubscription", "Topology", "slot_of"]

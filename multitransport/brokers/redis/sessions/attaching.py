@@ -6,14 +6,14 @@ import asyncio
 import secrets
 
 from multitransport.brokers.base import Attached, StaleAttach
-from multitransport.brokers.redis.fencing import Doubtful, Fencing, Gone, Moved
-from multitransport.brokers.redis.finding import Finding
 from multitransport.brokers.redis.keys import Keys
-from multitransport.brokers.redis.lease import Lease, LeaseLost
-from multitransport.brokers.redis.mirrors import Mirror
-from multitransport.brokers.redis.records import Records
 from multitransport.brokers.redis.scripts import Script
-from multitransport.brokers.redis.speaking import Speaking
+from multitransport.brokers.redis.sessions.fencing import Doubtful, Fencing, Gone, Moved
+from multitransport.brokers.redis.sessions.finding import Finding
+from multitransport.brokers.redis.sessions.lease import Lease, LeaseLost
+from multitransport.brokers.redis.sessions.mirrors import Mirror
+from multitransport.brokers.redis.sessions.records import Records
+from multitransport.brokers.redis.sessions.speaking import Speaking
 from multitransport.brokers.redis.timing import Timing
 from multitransport.core.session import SessionRecord
 from multitransport.errors import BrokerUnavailable

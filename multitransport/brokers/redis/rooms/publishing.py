@@ -10,24 +10,21 @@ from typing import Any
 
 import msgspec
 
-from multitransport.brokers.redis.announcements import Flashed, announcement, encode_body
-from multitransport.brokers.redis.connection import ConnectionLost, Refusal
+from multitransport.brokers.redis.connections.connection import ConnectionLost, Refusal, is_passing
+from multitransport.brokers.redis.connections.line import Commands
 from multitransport.brokers.redis.keys import Keys
-from multitransport.brokers.redis.line import Commands
+from multitransport.brokers.redis.rooms.announcements import Flashed, announcement, encode_body
 from multitransport.brokers.redis.scripts import FLASH, PUBLISH, PUBLISH_STATE, Script
-from multitransport.brokers.redis.timing import Timing
+from multitransport.brokers.redis.timing import Timing, milliseconds
 from multitransport.core.log import Retention
 from multitransport.core.publication import Draft
 from multitransport.errors import BrokerUnavailable, RoomFull
 from multitransport.protocol.position import Position
 
-__all__ = ["Publishing", "is_passing", "milliseconds"]
+__all__ = ["Publishing"]
 
 _MOST_AT_ONCE = 64
 """Publications of one message."""
-
-_PASSING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS", "MOVED", "ASK")
-"""What Redis says while it is not itself."""
 
 
 class _Waiting(msgspec.Struct):
@@ -267,13 +264,3 @@ def _fail(batch: list[_Waiting], error: BrokerUnavailable) -> None:
     for waiting in batch:
         if not waiting.taken.done():
             waiting.taken.set_exception(error)
-
-
-def is_passing(refusal: Exception) -> bool:
-    """Whether what Redis refused is worth another attempt."""
-    return str(refusal).startswith(_PASSING)
-
-
-def milliseconds(seconds: float) -> int:
-    """Return a time to live."""
-    return max(1, round(seconds * 1000))

@@ -8,9 +8,9 @@ import random
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from multitransport.brokers.redis.connection import Connection, Refusal
+from multitransport.brokers.redis.connections.connection import Connection, Refusal
+from multitransport.brokers.redis.connections.server import Server, Unreachable
 from multitransport.brokers.redis.scripts import Script
-from multitransport.brokers.redis.server import Server, Unreachable
 from multitransport.brokers.redis.timing import Timing
 
 __all__ = ["Commands", "Line", "evaluate", "forget", "tell_of_failure"]

@@ -7,11 +7,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from multitransport.brokers.redis.connection import ConnectionLost, Refusal
-from multitransport.brokers.redis.lease import Lease
-from multitransport.brokers.redis.line import Commands
-from multitransport.brokers.redis.publishing import is_passing
+from multitransport.brokers.redis.connections.connection import ConnectionLost, Refusal, is_passing
+from multitransport.brokers.redis.connections.line import Commands
 from multitransport.brokers.redis.scripts import Script
+from multitransport.brokers.redis.sessions.lease import Lease
 from multitransport.brokers.redis.timing import Timing
 from multitransport.errors import BrokerUnavailable
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, NamedTuple
 
-from multitransport.brokers.redis.records import Kept, encode_value, field
+from multitransport.brokers.redis.sessions.records import Kept, encode_value, field
 from multitransport.core.inbox import Inbox
 from multitransport.core.session import SessionRecord
 

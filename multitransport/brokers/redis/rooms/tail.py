@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from multitransport.brokers.redis.announcements import Entry, Published
+from multitransport.brokers.redis.rooms.announcements import Entry, Published
 from multitransport.core.log import Log, Retention
 from multitransport.core.publication import Draft
 from multitransport.core.state import StateLog, new_log

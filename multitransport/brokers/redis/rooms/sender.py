@@ -9,13 +9,13 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
-from multitransport.brokers.redis.cluster import ClusterLine, Topology
-from multitransport.brokers.redis.declared import DeclaredRoom, declared
+from multitransport.brokers.redis.connections.cluster import ClusterLine, Topology
+from multitransport.brokers.redis.connections.line import Commands, Line, tell_of_failure
+from multitransport.brokers.redis.connections.server import Server
 from multitransport.brokers.redis.keys import Keys
-from multitransport.brokers.redis.line import Commands, Line, tell_of_failure
-from multitransport.brokers.redis.publishing import Publishing
-from multitransport.brokers.redis.reading import Reading
-from multitransport.brokers.redis.server import Server
+from multitransport.brokers.redis.rooms.declared import DeclaredRoom, declared
+from multitransport.brokers.redis.rooms.publishing import Publishing
+from multitransport.brokers.redis.rooms.reading import Reading
 from multitransport.brokers.redis.timing import Timing
 from multitransport.core.log import Retention
 from multitransport.core.publication import Draft

@@ -11,10 +11,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from multitransport.brokers.redis.connection import ConnectionLost, Refusal
+from multitransport.brokers.redis.connections.connection import ConnectionLost, Refusal, is_passing
+from multitransport.brokers.redis.connections.line import Commands
 from multitransport.brokers.redis.keys import Keys
-from multitransport.brokers.redis.line import Commands
-from multitransport.brokers.redis.publishing import is_passing
 from multitransport.brokers.redis.scripts import Script
 from multitransport.brokers.redis.timing import Timing
 from multitransport.core.log import Retention

@@ -1,0 +1,1 @@
+"""Connections to Redis that are kept, to one of them or to a cluster."""

@@ -1,0 +1,1 @@
+"""Rooms in Redis: publishing to them, reading and following them."""

@@ -1,0 +1,1 @@
+"""Sessions in Redis: records, and the leases of the nodes that speak for them."""

@@ -50,7 +50,7 @@ def scripted(*scripts: str) -> set[str]:
 
 def named(*modules: str) -> set[str]:
     """Return what modules name in capitals, but for AUTH, which everybody may, and what is how an error begins."""
-    texts = [file.read_text() for name in modules for file in CODE.glob(f"{name}.py")]
+    texts = [file.read_text() for name in modules for file in CODE.rglob(f"{name}.py")]
     return {name for text in texts for name in re.findall(r'"([A-Z]+)"', text)} - {"AUTH", "READONLY"}
 
 

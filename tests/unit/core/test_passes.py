@@ -141,6 +141,18 @@ def test_a_reader_that_does_not_come_back_gets_its_pass_whole() -> None:
     assert not reader.ready
 
 
+def test_a_room_that_begins_anew_with_nothing_is_a_gap_and_no_pass() -> None:
+    log = log_of("a")
+    reader = Reader(Owner())
+    reader.add(log, 1).flush()
+    log.restart(Position("e2", 0))
+    reader.cursors[log.room].flush()
+    [gap] = reader.take(ENOUGH)
+    assert isinstance(gap, Gap)
+    assert gap.position == Position("e2", 0)
+    assert not reader.ready
+
+
 def test_a_single_large_publication_goes_out_in_one_batch_with_its_position() -> None:
     log = log_of("a")
     reader = Reader(Owner())

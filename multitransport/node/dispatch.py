@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from multitransport.brokers.base import SessionStore, TooManyRooms
+from multitransport.core.inbox import Inbox
 from multitransport.core.log import Log, Recovery
 from multitransport.core.publication import Draft
 from multitransport.core.session import State
@@ -85,8 +86,8 @@ class Dispatch:
                 # It stays where it is until it is done, so that a hello can see what is still to come of earlier ones.
                 job = client.jobs[0]
                 try:
-                    if client.record.busy and _comes_after_others(client, job):
-                        await self._moves.settled(client)
+                    if client.record.busy:
+                        await self._moves.settled(client, partial(_comes_after_others, client, job))
                     await self._do(client, job)
                 except Exception as error:  # noqa: BLE001 - one job that cannot be done costs those after it nothing
                     self._checks.failure(error, "the server")
@@ -365,14 +366,14 @@ class Dispatch:
             raise Refuse(ErrorCode.FAILED, f"publishing to {frame.room!r} is not possible now") from None
 
 
-def _comes_after_others(client: Session, job: Job) -> bool:
-    """Tell whether what other nodes are busy with comes before this: not before what was claimed here when the session
-    was here earlier, unless they have it from before that.
+def _comes_after_others(client: Session, job: Job, inbox: Inbox) -> bool:
+    """Tell whether anything comes before this that other nodes may be busy with: they may also have what comes after
+    what was claimed here, when the session was here earlier.
     """
+    if isinstance(job, Repeat):
+        return not inbox.is_done(job.seq)
     seq = getattr(job, "seq", None)
-    if seq is None or isinstance(job, Repeat) or seq > client.inherited:
-        return True
-    return client.is_undone_elsewhere(client.record.inbox, seq - 1)
+    return seq is None or client.is_undone_elsewhere(inbox, min(seq - 1, client.inherited))
 
 
 def joined_frame(seq: int | None, room: str, log: Log, recovery: Recovery, *, unasked: bool = False) -> bytes:

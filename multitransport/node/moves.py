@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from multitransport.brokers.base import Attached, SessionStore
+from multitransport.core.inbox import Inbox
 from multitransport.core.session import Event, SessionRecord, State, next_state
 from multitransport.errors import BrokerUnavailable
 from multitransport.node.attachment import Close
@@ -28,7 +29,7 @@ _LOOK_AGAIN_SECONDS = 1.0
 """How long a session whose former node is busy waits for news before it asks the store: messages can be lost."""
 
 
-_PATIENCE_SECONDS = 10.0
+_PATIENCE_SECONDS = 20.0
 """How long what was begun here waits for a node where its session is back: that one may in turn wait for this."""
 
 _AT_ONCE = 100
@@ -154,11 +155,11 @@ class Moves:
 
     # While others are busy
 
-    async def settled(self, client: Session) -> None:
-        """Wait until no other node is busy any more with what came before."""
-        waited_for = set(client.record.busy or ())
+    async def settled(self, client: Session, waits: Callable[[Inbox], bool]) -> None:
+        """Wait until no other node is busy any more with what came before, which ``waits`` sees in the inbox."""
+        waited_for, inbox = set(client.record.busy or ()), client.record.inbox
         patience_ends = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
-        while waited_for and client.state is not State.ENDED:
+        while waited_for and waits(inbox) and client.state is not State.ENDED:
             client.settling = client.settling or asyncio.Event()
             client.settling.clear()
             try:
@@ -168,28 +169,31 @@ class Moves:
                 for node in waited_for:  # it may not have heard
                     await self._tell_fence(node, client.record, client.record.attach)
             try:
-                waited_for &= await self._still_busy(client, patience_ends)
+                busy, inbox = await self._still_busy(client, patience_ends)
+                waited_for &= busy
             except BrokerUnavailable:
                 logger.debug("%s waits on for %s", client.session_id, waited_for)
             except Exception:
                 logger.exception("%s waits on for %s", client.session_id, waited_for)
-        client.settling = client.record.busy = None
+        client.settling = None
+        if not waited_for:
+            client.record.busy = None
 
-    async def _still_busy(self, client: Session, patience_ends: float) -> set[str]:
+    async def _still_busy(self, client: Session, patience_ends: float) -> tuple[set[str], Inbox]:
         if not client.moved:
             await self.settle(client)
-            return set(client.record.busy or ())
+            return set(client.record.busy or ()), client.record.inbox
         # Those that were busy before this node still come first, also one where the session is back by now.
         record = await self._store.find(client.session_id)
         if record is None:
-            return set()
+            return set(), client.record.inbox
         client.record.data, client.record.metas = record.data, record.metas
         busy = set(record.busy or ())
         if asyncio.get_running_loop().time() < patience_ends and client.is_undone_elsewhere(
             record.inbox, client.inherited
         ):
             busy.add(record.node)
-        return busy
+        return busy, record.inbox
 
     async def settle(self, client: Session) -> None:
         """Bring a session to where the store has it, and tell its client what others did for it."""

@@ -23,6 +23,7 @@ from multitransport.node.hub import Hub
 from multitransport.node.moves import Moves
 from multitransport.node.payload import decode_json
 from multitransport.node.presence import Presence
+from multitransport.node.queue import Queue
 from multitransport.node.rooms import PRESENCE, SESSION_INBOX, USER_INBOX, Room, RoomTable, rooms_of_application
 from multitransport.node.session import Job, JoinRequest, Repeat, Session, Settling
 from multitransport.node.settings import Settings
@@ -47,7 +48,7 @@ class Entry(NamedTuple):
 
 
 class Dispatch:
-    """Runs a session's jobs in a task that lives only while there are some. ``end`` ends a session that says bye."""
+    """Does a session's jobs. ``end`` ends a session that says bye."""
 
     def __init__(
         self,
@@ -68,28 +69,11 @@ class Dispatch:
         self._moves = moves
         self._settings = settings
         self._end = end
+        self._queue = Queue(moves, checks, self._do)
 
     def submit(self, client: Session, job: Job) -> None:
         """Have the job run after those before it. The window and the last hello's rooms bound how many there are."""
-        client.jobs.append(job)
-        if client.worker is None:
-            client.worker = asyncio.get_running_loop().create_task(self._work(client))
-
-    async def _work(self, client: Session) -> None:
-        try:
-            while client.jobs and client.state is not State.ENDED:
-                # It stays where it is until it is done, so that a hello can see what is still to come of earlier ones.
-                job = client.jobs[0]
-                try:
-                    if client.record.busy and _comes_after_others(client, job):
-                        await self._moves.settled(client)
-                    await self._do(client, job)
-                except Exception as error:  # noqa: BLE001 - one job that cannot be done costs those after it nothing
-                    self._checks.failure(error, "the server")
-                if client.jobs and client.jobs[0] is job:
-                    del client.jobs[0]
-        finally:
-            client.worker = None
+        self._queue.submit(client, job)
 
     async def _do(self, client: Session, job: Job) -> None:
         match job:
@@ -364,16 +348,6 @@ class Dispatch:
             raise Refuse(ErrorCode.TOO_MANY_KEYS, str(error)) from None
         except BrokerUnavailable as error:
             raise self._checks.failure(error, f"publishing to {frame.room!r}") from None
-
-
-def _comes_after_others(client: Session, job: Job) -> bool:
-    """Tell whether what other nodes are busy with comes before this: not before what was claimed here when the session
-    was here earlier, unless they have it from before that.
-    """
-    seq = getattr(job, "seq", None)
-    if seq is None or isinstance(job, Repeat) or seq > client.inherited:
-        return True
-    return client.is_undone_elsewhere(client.record.inbox, seq - 1)
 
 
 def joined_frame(seq: int | None, room: str, log: Log, recovery: Recovery, *, unasked: bool = False) -> bytes:

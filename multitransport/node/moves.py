@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from multitransport.brokers.base import Attached, SessionStore
+from multitransport.core.inbox import Inbox
 from multitransport.core.session import Event, SessionRecord, State, next_state
 from multitransport.errors import BrokerUnavailable
 from multitransport.node.attachment import Close
@@ -31,7 +32,7 @@ _LOOK_AGAIN_SECONDS = 1.0
 _UNHEARD = 2
 """A node that so many of these times in a row nobody listened for is gone, if the store agrees."""
 
-_PATIENCE_SECONDS = 10.0
+_PATIENCE_SECONDS = 20.0
 """How long what was begun here waits for a node where its session is back: that one may in turn wait for this."""
 
 _AT_ONCE = 100
@@ -158,12 +159,14 @@ class Moves:
 
     # While others are busy
 
-    async def settled(self, client: Session) -> None:
-        """Wait until no other node is busy any more with what came before, or is taken for gone."""
-        waited_for = set(client.record.busy or ())
+    async def settled(self, client: Session, waits: Callable[[Inbox], bool]) -> None:
+        """Wait until no other node is busy any more, or is taken for gone, with what comes before, as ``waits`` sees in
+        the inbox.
+        """
+        waited_for, inbox = set(client.record.busy or ()), client.record.inbox
         unheard = Counter[str]()
         patience_ends = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
-        while waited_for and client.state is not State.ENDED:
+        while waited_for and waits(inbox) and client.state is not State.ENDED:
             client.settling = client.settling or asyncio.Event()
             client.settling.clear()
             try:
@@ -175,27 +178,30 @@ class Moves:
                     unheard[node] = 0 if heard else unheard[node] + 1
             try:
                 gone = {node for node in unheard if unheard[node] >= _UNHEARD}
-                waited_for &= await self._still_busy(client, gone, patience_ends)
+                busy, inbox = await self._still_busy(client, gone, patience_ends)
+                waited_for &= busy
             except BrokerUnavailable:
                 logger.debug("%s waits on for %s", client.session_id, waited_for)
             except Exception:
                 logger.exception("%s waits on for %s", client.session_id, waited_for)
-        client.settling = client.record.busy = None
+        client.settling = None
+        if not waited_for:
+            client.record.busy = None
 
-    async def _still_busy(self, client: Session, unheard: set[str], patience_ends: float) -> set[str]:
+    async def _still_busy(self, client: Session, unheard: set[str], patience_ends: float) -> tuple[set[str], Inbox]:
         if self.is_mine(client):
             await self.settle(client, unheard)
-            return set(client.record.busy or ())
+            return set(client.record.busy or ()), client.record.inbox
         # Those that were busy before this node still come first, also one where the session is back by now.
         if (record := await self._store.find(client.session_id)) is None:
-            return set()
+            return set(), client.record.inbox
         client.record.data, client.record.metas, client.record.inbox = record.data, record.metas, record.inbox
         busy = set(record.busy or ())
         if asyncio.get_running_loop().time() < patience_ends and client.is_undone_elsewhere(
             record.inbox, client.inherited
         ):
             busy.add(record.node)
-        return busy
+        return busy, record.inbox
 
     async def settle(self, client: Session, unheard: Collection[str] = ()) -> None:
         """Bring a session to where the store has it, and tell its client what others did for it."""

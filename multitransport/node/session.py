@@ -77,6 +77,7 @@ class Session:
         "admissions",
         "attachment",
         "away_since",
+        "forgone",
         "gates",
         "http",
         "inherited",
@@ -85,6 +86,7 @@ class Session:
         "missed",
         "rates",
         "record",
+        "repeated",
         "resumed",
         "settled",
         "settling",
@@ -109,6 +111,10 @@ class Session:
         """A timer will see whether it is away for too long to be shown as present."""
         self.inherited = 0
         """Up to this seq frames were claimed by other nodes."""
+        self.forgone = 0
+        """Up to this seq nobody waits any more for the client to send again what they have not carried out."""
+        self.repeated: asyncio.Event | None = None
+        """Set when the client has sent something again; there while that is waited for."""
         self.settling: asyncio.Event | None = None
         """Set when a node that was busy with it has news of that; there while somebody waits for it."""
         self.jobs: list[Job] = []

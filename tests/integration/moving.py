@@ -88,6 +88,12 @@ class Place:
             client.data["slow"] = data
             return number
 
+        @rt.on("again", repeatable=True)
+        async def again(client: Session, data: Any) -> int:
+            self.ran.append(data)
+            await self.gate.wait()
+            return number
+
         @rt.on("data")
         async def data(client: Session, data: Any) -> dict[str, Any]:
             return client.data

@@ -118,6 +118,35 @@ async def test_what_a_node_took_and_did_not_finish_is_sent_again_and_has_an_outc
     assert welcome[1]["seq"] == 2
 
 
+@pytest.mark.parametrize("follows", ["beside the poll", "with the next poll"])
+async def test_what_is_lost_with_a_node_runs_again_before_what_follows(places: list[Place], follows: str) -> None:
+    visitor = Visitor()
+    lost, later = visitor.frame("send", "again", 1), visitor.frame("send", "note", 2)
+    await visitor.poll(places[0], lost)
+    await eventually(lambda: places[0].ran == [1])
+    await cut_off(places[0])
+    places[1].gate.set()
+    if follows == "beside the poll":
+        await visitor.poll(places[1])
+        await visitor.send(places[2], later)
+    else:
+        await visitor.poll(places[1], later)
+    await visitor.poll(places[1], wait=9.0)  # it is told that it must send again
+    await visitor.send(places[1], lost, later)
+    assert await visitor.until(places[1], "reply", 2) == ["reply", 2, 1]
+    assert places[1].ran == [1, 2]
+
+
+async def test_what_is_lost_and_not_sent_again_is_not_waited_for_without_end(places: list[Place]) -> None:
+    visitor = Visitor()
+    await visitor.poll(places[0], visitor.frame("send", "again", 1))
+    await eventually(lambda: places[0].ran == [1])
+    await cut_off(places[0])
+    await visitor.poll(places[1], visitor.frame("send", "note", 2))
+    async with asyncio.timeout(20):
+        assert await visitor.until(places[1], "reply", 2) == ["reply", 2, 1]
+
+
 async def test_what_runs_comes_before_what_follows_also_when_its_session_is_back(places: list[Place]) -> None:
     visitor = Visitor()
     await visitor.poll(places[0], visitor.frame("send", "slow", 1), visitor.frame("send", "note", 2))

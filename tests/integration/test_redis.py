@@ -207,7 +207,7 @@ async def test_every_key_has_its_time(pair: list[Node], redis: RedisServer) -> N
 
 async def test_no_key_outlives_its_time(redis: RedisServer) -> None:
     brief = Retention(count=100, seconds=0.3, bytes=1 << 20)
-    timing = msgspec.structs.replace(FAST, idle_seconds=0.3, state_seconds=0.5)
+    timing = msgspec.structs.replace(FAST, idle_seconds=0.9, state_seconds=1.2)
     async with nodes(redis.url, timing=timing) as [node]:
         former = await node.say("a", b"1", brief, id="once")
         await node.put("s", "k", b"1")

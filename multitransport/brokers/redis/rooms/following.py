@@ -102,7 +102,7 @@ class Following:
 
     def check(self) -> None:
         """Compare with Redis, unless something was heard lately."""
-        if self._loop.time() - self._heard_at >= self._timing.check_seconds:
+        if self._loop.time() - self._heard_at >= self._timing.check_seconds / 2:
             self.catch_up()
 
     def catch_up(self) -> None:

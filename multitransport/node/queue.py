@@ -32,9 +32,7 @@ class Queue:
         self._do = do
 
     def submit(self, client: Session, job: Job) -> None:
-        """Have the job done after those before it: those that came before, of what is sent again those that did so
-        first.
-        """
+        """Have the job done after those before it; what is sent again comes before what was claimed after it."""
         if isinstance(job, Repeat):
             client.jobs.insert(_place(client, job), job)
             if client.repeated is not None:
@@ -79,7 +77,7 @@ def _place(client: Session, repeat: Repeat) -> int:
     """Return where in the queue something that is sent again belongs: before what was claimed after it."""
     begun = 0 if client.repeated is not None else 1
     for place, job in enumerate(client.jobs):
-        if place >= begun and getattr(job, "seq", None) is not None and getattr(job, "seq", 0) > repeat.seq:
+        if place >= begun and (getattr(job, "seq", None) or 0) > repeat.seq:
             return place
     return len(client.jobs)
 

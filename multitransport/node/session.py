@@ -176,6 +176,8 @@ class Session:
 
     def is_undone_elsewhere(self, inbox: Inbox, through: int) -> bool:
         """Tell whether a seq up to this one is not processed and does not wait here."""
+        if through <= inbox.processed:
+            return False
         here = {getattr(job, "seq", None) for job in self.jobs if not isinstance(job, Repeat)}
         return any(not (inbox.is_done(seq) or seq in here) for seq in range(inbox.processed + 1, through + 1))
 

@@ -17,12 +17,6 @@ from tests.redis_server import RedisServer
 
 
 @pytest.fixture
-async def redis() -> AsyncIterator[RedisServer]:
-    async with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture
 async def places(redis: RedisServer) -> AsyncIterator[list[Place]]:
     async with AsyncExitStack() as stack:
         places = [Place(number, redis.url) for number in range(3)]

@@ -22,12 +22,6 @@ from tests.redis_stores import BRIEF, LATER, Store, make, stores
 
 
 @pytest_asyncio.fixture
-async def redis() -> AsyncIterator[RedisServer]:
-    async with RedisServer() as server:
-        yield server
-
-
-@pytest_asyncio.fixture
 async def pair(redis: RedisServer) -> AsyncIterator[list[Store]]:
     async with stores(redis.url, redis.url) as opened:
         yield opened

@@ -1,5 +1,4 @@
 // Data that is bytes: a message of its own on WebSocket, base64 elsewhere.
-import type { ServerFrame } from "./frames";
 import { json } from "./json";
 
 /** A frame on its way out, as JSON; one with bytes is what comes before them, and the options after. */
@@ -29,11 +28,11 @@ export function asMessage({ before, bytes, options }: Exclude<Line, string>): Ui
 }
 
 /** Return the frame of a binary message. Throws where it is none. */
-export function fromMessage(message: ArrayBuffer): ServerFrame {
+export function fromMessage(message: ArrayBuffer): unknown[] {
   const length = new DataView(message).getUint32(0);
   const frame = JSON.parse(decoder.decode(new Uint8Array(message, 4, length))) as unknown[];
   frame[DATA_AT[frame[0] as string] ?? frame.length] = new Uint8Array(message.slice(4 + length));
-  return frame as ServerFrame;
+  return frame;
 }
 
 /** Return a frame that came as text with its bytes, if it has any. Throws where they are not base64. */

@@ -1,5 +1,5 @@
 import { asMessage, fromMessage, type Line } from "./binary";
-import { decode, messages } from "./frames";
+import { decode, messages, type ServerFrame } from "./frames";
 import type { Opener } from "./transport";
 
 export const openWebSocket: Opener = (base, link) => {
@@ -8,7 +8,7 @@ export const openWebSocket: Opener = (base, link) => {
   socket.onopen = () => socket.send(link.hello());
   socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
     try {
-      link.heard(typeof data === "string" ? decode(data) : [fromMessage(data)]);
+      link.heard(typeof data === "string" ? decode(data) : [fromMessage(data) as ServerFrame]);
     } catch {
       socket.close();
     }

@@ -118,8 +118,8 @@ class SessionStore(Protocol):
 
     At any time one node speaks for a session: the one that made, attached or adopted it last. The record that it was
     given is then a mirror: it is changed in place, when the store has taken the change. Only that node claims; one that
-    spoke for the session before may still ``commit``, ``join``, ``leave`` and ``save`` while it is among the record's
-    ``busy``. A node whose lease another one has ended may do nothing more.
+    spoke for the session before may still ``join``, ``leave`` and ``save`` while it is among the record's ``holders``,
+    and ``commit`` what it holds. A node whose lease another one has ended may do nothing more.
 
     Methods on sessions of this node wait for a store that is away, as long as it takes: repeating them does no harm.
     Raises BrokerUnavailable, by ``create``, ``find``, ``attach``, ``take``, ``of_user``, where it gives no answer in
@@ -170,25 +170,34 @@ class SessionStore(Protocol):
         self, session_id: str, attach: int, secret_hash: bytes | None = None, credential: bytes = b""
     ) -> Attached:
         """Raise the session's attach, have this node speak for it, stop its expiry, note the credential and, where a
-        hash is given, change its secret. Where frames are under way on the former node, that is ``busy`` from now on.
+        hash is given, change its secret.
 
         Raises StaleAttach, having changed nothing, where ``attach`` is not above the highest known, or the session is
         gone or ending.
         """
         ...
 
-    async def claim(self, session_id: str, attach: int, seqs: list[int], window: int) -> int:
-        """Claim the seqs of one message for this attach, all or none, as ``Inbox.claim`` does.
+    async def claim(
+        self, session_id: str, attach: int, seqs: list[int], window: int, beside: Collection[int] = ()
+    ) -> int:
+        """Claim the seqs of one message for this attach, all or none, as ``Inbox.claim`` does; nothing has to wait for
+        those ``beside``. This node holds them from now on.
 
         Raises StaleAttach where ``attach`` is not the highest known or the session is another node's, BrokenSequence.
         """
         ...
 
-    async def commit(self, session_id: str, seq: int, outcome: Frame | None, max_bytes: int) -> bool:
-        """Note a claimed seq as processed and keep its outcome, as ``Inbox.commit`` does, and with it what has changed
-        of the record's data. What is processed already stays as it is.
+    async def reclaim(self, session_id: str, seq: int) -> bool:
+        """Hold a frame of an own session that is lost or was given back; False where it is neither, or another node was
+        the first.
+        """
+        ...
 
-        False where this outcome is not to be told: there is another one, or this node may not say what becomes of it.
+    async def commit(self, session_id: str, seq: int, outcome: Frame | None, max_bytes: int) -> bool:
+        """Note a seq that this node holds as processed and keep its outcome, as ``Inbox.commit`` does, and with it what
+        has changed of the record's data. What is processed already stays as it is.
+
+        False where this outcome is not to be told: there is another one, or this node does not hold it any more.
         """
         ...
 
@@ -233,15 +242,21 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def settle(self, session_id: str, unheard: Collection[str] = ()) -> None:
-        """Bring the record of an own session to where the store has it after others were busy with it. Nodes without a
-        lease are busy no more, nor are those ``unheard`` that are late with renewing theirs: they heard nothing of what
-        they were told.
+    async def settle(self, session_id: str, unheard: Collection[str] = ()) -> SessionRecord | None:
+        """Return the record of any session as the store has it after others were at work on it; a mirror is brought
+        there. What nodes hold that have no lease is lost from now on, and what those hold that are ``unheard``, since
+        they heard nothing of what they were told, and late with renewing theirs.
         """
         ...
 
+    async def give_back(self, session_id: str, seqs: Collection[int]) -> str | None:
+        """Hold these frames no more, which nobody has begun; return which node speaks for the session."""
+        ...
+
     async def finish(self, session_id: str) -> str | None:
-        """This node is busy no more with a session that it spoke for before; return which one speaks for it now."""
+        """Hold no frame any more of a session that this node spoke for before, so that what it has not done is lost;
+        return which node speaks for it now.
+        """
         ...
 
     async def owner(self, session_id: str) -> str | None:

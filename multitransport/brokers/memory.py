@@ -169,12 +169,18 @@ class MemorySessionStore:
         self._expires_at.pop(session_id, None)
         return Attached(record, None)
 
-    async def claim(self, session_id: str, attach: int, seqs: list[int], window: int) -> int:
+    async def claim(
+        self, session_id: str, attach: int, seqs: list[int], window: int, beside: Collection[int] = ()
+    ) -> int:
         """See SessionStore."""
         record = self._records.get(session_id)
         if record is None or attach != record.attach:
             raise StaleAttach
         return record.inbox.claim(seqs, window)
+
+    async def reclaim(self, session_id: str, seq: int) -> bool:
+        """See SessionStore. Nothing is lost but with the whole process."""
+        return False
 
     async def commit(self, session_id: str, seq: int, outcome: Frame | None, max_bytes: int) -> bool:
         """See SessionStore."""
@@ -231,8 +237,13 @@ class MemorySessionStore:
         """See SessionStore. There is nobody to take from."""
         return None
 
-    async def settle(self, session_id: str, unheard: Collection[str] = ()) -> None:
+    async def settle(self, session_id: str, unheard: Collection[str] = ()) -> SessionRecord | None:
         """See SessionStore."""
+        return self._records.get(session_id)
+
+    async def give_back(self, session_id: str, seqs: Collection[int]) -> str | None:
+        """See SessionStore. They are lost with this process."""
+        return await self.owner(session_id)
 
     async def finish(self, session_id: str) -> str | None:
         """See SessionStore."""

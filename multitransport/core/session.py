@@ -102,7 +102,24 @@ class SessionRecord(msgspec.Struct):
     """What it says of itself, by room with presence."""
     node: str = ""
     """The node that speaks for it."""
-    busy: set[str] | None = None
-    """Nodes that spoke for it before and still carry out frames of it."""
+    holders: dict[int, str | None] | None = None
+    """Which node carries out each frame that is claimed and not done: '' where that one is gone, and the frame is lost
+    with it; None where it has given it back before it began. What the node of this object has claimed itself since
+    need not be there.
+    """
+    beside: set[int] | None = None
+    """Those of them that nothing has to wait for."""
+    follows: str = ""
+    """The other node that holds the first of them, as the last commit found out."""
     ending: bool = False
     """Whether a node that is gone had claimed its end: it has to be ended again."""
+
+    def held_elsewhere(self, node: str, through: int | None = None) -> dict[int, str | None]:
+        """Return the holders of frames up to a seq, or all, that are not done and that this node does not hold. Those
+        without a node only the client can send again.
+        """
+        return {
+            seq: holder
+            for seq, holder in (self.holders or {}).items()
+            if holder != node and (through is None or seq <= through) and not self.inbox.is_done(seq)
+        }

@@ -25,12 +25,12 @@ from multitransport.node.payload import decode_json
 from multitransport.node.presence import Presence
 from multitransport.node.queue import Queue
 from multitransport.node.rooms import PRESENCE, SESSION_INBOX, USER_INBOX, Room, RoomTable, rooms_of_application
-from multitransport.node.session import Job, JoinRequest, Repeat, Session, Settling
+from multitransport.node.session import Job, JoinRequest, Repeat, Session
 from multitransport.node.settings import Settings
 from multitransport.protocol.binary import Frame, encode_data
 from multitransport.protocol.codec import Malformed
 from multitransport.protocol.codes import CloseCode, ErrorCode
-from multitransport.protocol.frames import Bye, Join, JoinOptions, Leave, Publish, Send, encode
+from multitransport.protocol.frames import Bye, ClientFrame, Join, JoinOptions, Leave, Publish, Send, encode
 from multitransport.protocol.frames import Presence as ShowPresence
 from multitransport.protocol.position import Position
 
@@ -75,9 +75,13 @@ class Dispatch:
         """Have the job run after those before it. The window and the last hello's rooms bound how many there are."""
         self._queue.submit(client, job)
 
+    def runs_beside(self, frame: ClientFrame | Malformed) -> bool:
+        """Tell whether frames after this one do not wait for it."""
+        return isinstance(frame, Send) and frame.event in self._checks.concurrent
+
     async def _do(self, client: Session, job: Job) -> None:
         match job:
-            case Send() if job.event in self._checks.concurrent:
+            case Send() if self.runs_beside(job):
                 self.run_beside(client, self._run(client, job))
             case Send() | Join() | Leave() | Publish() | ShowPresence() | Malformed():
                 await self._run(client, job)
@@ -86,8 +90,6 @@ class Dispatch:
                 await self._moves.save(client)
             case Repeat():
                 await self._again(client, job)
-            case Settling():
-                pass
             case Bye():
                 if client.tasks:
                     await asyncio.wait(client.tasks)  # a client that does not come back is not waited for: it expires
@@ -104,13 +106,14 @@ class Dispatch:
     async def _again(self, client: Session, repeat: Repeat) -> None:
         """Carry out what a node had claimed that is gone, where that can do no harm; else say that nobody knows."""
         frame, seq = repeat.frame, repeat.seq
-        if here := {*(client.tasks or ()), *(client.taking or ())}:
-            await asyncio.wait(here)  # it may run here, or be about to: the session has been elsewhere meanwhile
-        if client.moved or any(job is not repeat and getattr(job, "seq", None) == seq for job in client.jobs):
-            return  # where the session is its client sends it again, and where it is to run it has its outcome
         if not client.record.inbox.is_done(seq):
-            if isinstance(frame, Join | Leave | ShowPresence | Malformed) or (
-                isinstance(frame, Send) and self._checks.is_repeatable(frame.event)
+            unbegun = self._moves.held_elsewhere(client.record).get(seq, "") is None
+            if not await self._store.reclaim(client.session_id, seq):
+                return  # whoever holds it sees to its outcome
+            if (
+                unbegun
+                or isinstance(frame, Join | Leave | ShowPresence | Malformed)
+                or (isinstance(frame, Send) and self._checks.is_repeatable(frame.event))
             ):
                 await self._do(client, frame)
                 return
@@ -126,8 +129,8 @@ class Dispatch:
         """
         seq = frame.seq
         assert seq is not None
-        if client.record.inbox.is_done(seq):
-            return  # in the place of this node, which was taken for gone before it came to it
+        if client.record.inbox.is_done(seq) or seq in self._moves.held_elsewhere(client.record, seq):
+            return  # this node was taken for gone before it came to it
         entries: list[Entry] | None = None
         outcome: Frame | None = None
         try:
@@ -156,7 +159,6 @@ class Dispatch:
             return
         attachment = client.attachment
         if attachment is None:
-            await self._moves.progressed(client)
             return
         if outcome is not None:
             attachment.put(seq, outcome, news=False)
@@ -170,6 +172,7 @@ class Dispatch:
         # The store has said who speaks for it; what the other node says of that may be lost, or late.
         mine = self._moves.is_mine(client)
         if noted or client.state is State.ENDED:
+            await self._moves.progressed(client)
             return True
         await self._moves.overruled(client, mine=mine)
         return False

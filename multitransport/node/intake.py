@@ -125,16 +125,24 @@ class Intake:
             if outcome is not None:
                 client.attachment.put(answer.seq, outcome)
             client.attachment.acknowledge()
-        else:
-            await self._moves.progressed(client)
+
+    async def _take_again(self, client: Session, answer: Answer | AnswerError) -> None:
+        """Take an answer that another node holds if that is gone: nothing of it may wait behind what waits for it."""
+        while self._moves.held_elsewhere(client.record).get(answer.seq) and not client.moved:
+            await self._moves.news(client)
+        if await self._store.reclaim(client.session_id, answer.seq):
+            await self._take_answer(client, answer)
 
     async def _claim(self, client: Session, attach: int, frames: list[ClientFrame | Malformed]) -> int:
         """Take the acks and claim the seqs of a message, and return up to where they are repeats. Raises Close."""
         acks: list[Ack] = []
         seqs: list[int] = []
+        beside: list[int] = []
         for frame in frames:
             if (numbered := getattr(frame, "seq", None)) is not None:
                 seqs.append(numbered)
+                if isinstance(frame, _ANSWERS) or self._dispatch.runs_beside(frame):
+                    beside.append(numbered)
             elif isinstance(frame, Ack):
                 acks.append(frame)
             elif _is_hello(frame):
@@ -144,7 +152,7 @@ class Intake:
         if not seqs:
             return 0
         try:
-            return await self._store.claim(client.session_id, attach, seqs, self._settings.window)
+            return await self._store.claim(client.session_id, attach, seqs, self._settings.window, beside)
         except StaleAttach:
             self._moves.is_mine(client)  # else the word of that has been lost, or is to come
             raise Close(CloseCode.STALE_ATTACH, "a newer transport carries this session") from None
@@ -247,9 +255,9 @@ class Intake:
         return None
 
     def _repeat(self, client: Session, seq: int, frame: ClientFrame | Malformed) -> None:
-        if seq <= client.inherited and not client.record.inbox.is_done(seq):
+        if seq in self._moves.held_elsewhere(client.record, seq):
             if isinstance(frame, _ANSWERS):
-                self._dispatch.run_beside(client, self._take_answer(client, frame))
+                self._dispatch.run_beside(client, self._take_again(client, frame))
             elif not any(isinstance(job, Repeat) and job.seq == seq for job in client.jobs):
                 self._dispatch.submit(client, Repeat(frame, seq))
         elif client.attachment is not None:

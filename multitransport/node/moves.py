@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from typing import Any
 
 from multitransport.brokers.base import Attached, SessionStore
-from multitransport.core.inbox import Inbox
 from multitransport.core.session import Event, SessionRecord, State, next_state
 from multitransport.errors import BrokerUnavailable
 from multitransport.node.attachment import Close
 from multitransport.node.hub import Hub
 from multitransport.node.peers import Peers
 from multitransport.node.request import Request
-from multitransport.node.session import JoinRequest, Repeat, Session, Settling
+from multitransport.node.session import JoinRequest, Repeat, Session
 from multitransport.node.sessions import Sessions
 from multitransport.node.settings import Settings
 from multitransport.protocol.codes import CloseCode
@@ -26,17 +24,16 @@ __all__ = ["Moves"]
 
 logger = logging.getLogger("multitransport")
 
-_LOOK_AGAIN_SECONDS = 1.0
-"""How long a session whose former node is busy waits for news before it asks the store: messages can be lost."""
-
-_UNHEARD = 2
-"""A node that so many of these times in a row nobody listened for is gone, if the store agrees."""
-
-_PATIENCE_SECONDS = 20.0
-"""How long what was begun here waits for a node where its session is back: that one may in turn wait for this."""
+_LOOK_SECONDS = 1.0
+"""How often the store is asked about a session while other nodes hold frames of it: messages can be lost, and nodes
+die. One that nobody listened for at two of these times in a row is gone, if the store agrees.
+"""
 
 _AT_ONCE = 100
 """Sessions whose nodes are asked for at the same time."""
+
+_UNHEARD = 1_000
+"""Nodes of which is remembered since when nobody listens for them."""
 
 _FENCES = 10_000
 """Sessions that went elsewhere of which is remembered when: their own hello here may still be on its way."""
@@ -59,7 +56,7 @@ class Moves:
         hub: Hub,
         sessions: Sessions,
         new_session: Callable[[SessionRecord, Request], Session],
-        own: Callable[[Coroutine[Any, Any, Any]], object],
+        own: Callable[[Coroutine[Any, Any, Any]], asyncio.Future[Any]],
     ) -> None:
         self._settings = settings
         self._store = store
@@ -69,9 +66,11 @@ class Moves:
         self._new_session = new_session
         self._own = own
         self._leaving: dict[str, Session] = {}
+        self._watched: dict[str, int] = {}
+        self._unheard_since: dict[str, float] = {}
         self._fences: dict[str, int] = {}
         self.changed: Callable[[Session, frozenset[str], frozenset[int]], Coroutine[Any, Any, None]] = _ignore
-        peers.serve(fence=self._fence, settle=self._settle_by_id)
+        peers.serve(fence=self._fence, settle=self._tell_settled)
 
     def arrived(self, attached: Attached, candidate: Session, attach: int) -> Session:
         """Return the session this node speaks for from now on, as the connect check made it. Raises Close where a later
@@ -79,11 +78,11 @@ class Moves:
         """
         record, session_id = attached.record, attached.record.session_id
         if attached.former is not None:
-            busy = attached.former in (record.busy or ())
+            busy = attached.former in self.held_elsewhere(record).values()
             self._own(self._tell_fence(attached.former, record, record.attach, superseded=True, busy=busy))
         if record.attach > attach or self._fences.get(session_id, 0) > attach:
             raise Close(CloseCode.STALE_ATTACH, "a newer transport carries this session")
-        client = known = self._sessions.get(session_id)
+        client = self._sessions.get(session_id)
         if client is None:
             client = self._leaving.pop(session_id, None)
             if client is not None:  # it is back before what was begun here is over
@@ -91,11 +90,10 @@ class Moves:
             else:
                 client = self._new_session(record, candidate.http) if candidate.resumed else candidate
             self._sessions.add(client)
-        if known is None or attached.former is not None:  # it may have been elsewhere without having been missed here
-            client.inherited = record.inbox.claimed
         client.record = record
         if client is not candidate:
             client.resume_as(candidate)
+        self._watch(record)
         if self._peers:
             self._own(self.save(client))
         return client
@@ -108,9 +106,9 @@ class Moves:
         client.record = record
         client.settled = client.resumed = True
         client.state = State.DETACHED
-        client.inherited = record.inbox.claimed
         client.away_since = asyncio.get_running_loop().time()
         self._sessions.add(client)
+        self._watch(record)
         return client
 
     async def taken(self, record: SessionRecord, former: str) -> None:
@@ -157,63 +155,85 @@ class Moves:
         for start in range(0, len(clients), _AT_ONCE):
             await asyncio.gather(*map(self.is_still_mine, clients[start : start + _AT_ONCE]))
 
-    # While others are busy
+    # What other nodes hold
 
-    async def settled(self, client: Session, waits: Callable[[Inbox], bool]) -> None:
-        """Wait until no other node is busy any more, or is taken for gone, with what comes before, as ``waits`` sees in
-        the inbox.
+    def held_elsewhere(self, record: SessionRecord, through: int | None = None) -> dict[int, str | None]:
+        """Return which other nodes hold frames up to a seq, or all, that are not done; none where they are lost."""
+        return record.held_elsewhere(self._store.node, through)
+
+    async def news(self, client: Session, seconds: float | None = None) -> None:
+        """Wait, for so long at most, until something has changed of what other nodes hold for a session."""
+        if client.news is None:
+            client.news = asyncio.Event()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await client.news.wait()
+
+    def _watch(self, record: SessionRecord) -> None:
+        """See that what other nodes hold by now for a session is done or lost, wherever it goes meanwhile."""
+        if any(self.held_elsewhere(record).values()):
+            watched = record.session_id in self._watched
+            self._watched[record.session_id] = record.inbox.claimed
+            if not watched:
+                self._own(self._look(record))
+
+    async def _look(self, record: SessionRecord) -> None:
+        session_id = record.session_id
+        try:
+            while nodes := set(filter(None, self.held_elsewhere(record, self._watched[session_id]).values())):
+                await asyncio.sleep(_LOOK_SECONDS)
+                gone = {node for node in nodes if await self._is_unheard(node, record)}
+                try:
+                    found = await self._settle_by_id(session_id, gone)
+                except BrokerUnavailable:
+                    logger.debug("%s waits on for %s", session_id, nodes)
+                    continue
+                if found is None:
+                    return
+                record = found
+        finally:
+            del self._watched[session_id]
+
+    async def _is_unheard(self, node: str, record: SessionRecord) -> bool:
+        """Say once more that it is waited for; tell whether nobody has listened to that for long."""
+        if await self._tell_fence(node, record, record.attach):
+            self._unheard_since.pop(node, None)
+            return False
+        now = asyncio.get_running_loop().time()
+        while len(self._unheard_since) > _UNHEARD:
+            del self._unheard_since[next(iter(self._unheard_since))]
+        return now - self._unheard_since.setdefault(node, now) > _LOOK_SECONDS / 2
+
+    async def settle(self, client: Session, unheard: Collection[str] = ()) -> SessionRecord | None:
+        """Bring a session to where the store has it, and tell its client what others did for it. Raises
+        BrokerUnavailable.
         """
-        waited_for, inbox = set(client.record.busy or ()), client.record.inbox
-        unheard = Counter[str]()
-        patience_ends = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
-        while waited_for and waits(inbox) and client.state is not State.ENDED:
-            client.settling = client.settling or asyncio.Event()
-            client.settling.clear()
-            try:
-                async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
-                    await client.settling.wait()
-            except TimeoutError:
-                for node in waited_for:  # it may not have heard
-                    heard = await self._tell_fence(node, client.record, client.record.attach)
-                    unheard[node] = 0 if heard else unheard[node] + 1
-            try:
-                gone = {node for node in unheard if unheard[node] >= _UNHEARD}
-                busy, inbox = await self._still_busy(client, gone, patience_ends)
-                waited_for &= busy
-            except BrokerUnavailable:
-                logger.debug("%s waits on for %s", client.session_id, waited_for)
-            except Exception:
-                logger.exception("%s waits on for %s", client.session_id, waited_for)
-        client.settling = None
-        if not waited_for:
-            client.record.busy = None
-
-    async def _still_busy(self, client: Session, unheard: set[str], patience_ends: float) -> tuple[set[str], Inbox]:
-        if self.is_mine(client):
-            await self.settle(client, unheard)
-            return set(client.record.busy or ()), client.record.inbox
-        # Those that were busy before this node still come first, also one where the session is back by now.
-        if (record := await self._store.find(client.session_id)) is None:
-            return set(), client.record.inbox
-        client.record.data, client.record.metas, client.record.inbox = record.data, record.metas, record.inbox
-        busy = set(record.busy or ())
-        if asyncio.get_running_loop().time() < patience_ends and client.is_undone_elsewhere(
-            record.inbox, client.inherited
-        ):
-            busy.add(record.node)
-        return busy, record.inbox
-
-    async def settle(self, client: Session, unheard: Collection[str] = ()) -> None:
-        """Bring a session to where the store has it, and tell its client what others did for it."""
         rooms, outcomes = frozenset(client.record.rooms), frozenset(client.record.inbox.outcomes)
-        await self._store.settle(client.session_id, unheard)
-        if client.settling is not None:
-            client.settling.set()
-        await self.changed(client, rooms, outcomes)
+        found = await self._store.settle(client.session_id, unheard)
+        if found is not client.record:  # nothing that this node would have to say of it counts any more
+            client.drop_jobs()
+        client.stir()
+        if self.is_mine(client):
+            await self.changed(client, rooms, outcomes)
+        return found
+
+    async def _settle_by_id(self, session_id: str, unheard: Collection[str] = ()) -> SessionRecord | None:
+        client = self._sessions.get(session_id) or self._leaving.get(session_id)
+        if client is not None:
+            return await self.settle(client, unheard)
+        return await self._store.settle(session_id, unheard)
+
+    async def _tell_settled(self, session_id: str) -> None:
+        """Another node has done something for a session."""
+        if session_id in self._sessions or session_id in self._leaving:
+            await self._settle_by_id(session_id)
 
     async def progressed(self, client: Session) -> None:
-        """Something was carried out for a session: if another node speaks for it, that node has to tell its client."""
-        if client.moved and (node := await self._store.owner(client.session_id)) is not None:
+        """Something was carried out for a session: if another node speaks for it, that one has to tell its client; and
+        what follows may wait at another one.
+        """
+        record = client.record
+        for node in {record.follows, record.node if client.moved else ""} - {"", self._store.node}:
             await self._peers.tell(node, "settle", client.session_id)
 
     async def overruled(self, client: Session, *, mine: bool) -> None:
@@ -223,15 +243,34 @@ class Moves:
         if mine:
             await self.settle(client)
         else:
-            client.jobs[1:] = []  # nobody waits for what was claimed and not begun either
+            client.drop_jobs()  # nobody waits for what was claimed and not begun either
 
     # Leaving
+
+    async def give_back_all(self, *, moved: bool) -> None:
+        """Give back what is not begun, of sessions that have ``moved`` or of those that are here: their clients send it
+        again where they are then.
+        """
+        if moved:
+            self._watched = dict.fromkeys(self._watched, 0)
+        clients = list((self._leaving if moved else self._sessions).values())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.close_seconds):
+                await asyncio.gather(*map(self._give_back, clients))
+
+    async def _give_back(self, client: Session) -> None:
+        claimed = [job for job in client.drop_jobs() if not isinstance(job, Repeat)]
+        if seqs := [seq for job in claimed if (seq := getattr(job, "seq", None)) is not None]:
+            node = await self._store.give_back(client.session_id, seqs)
+            if node not in (None, self._store.node):
+                await self._peers.tell(node, "settle", client.session_id)
 
     def forsake_all(self) -> set[asyncio.Task[None]]:
         """Let go of every session at once, and return what was under way, which is cancelled: others speak for them."""
         cancelled: set[asyncio.Task[None]] = set()
         for client in [*self._sessions.values(), *self._leaving.values()]:
             client.jobs.clear()
+            client.stir()
             for task in client.under_way:
                 task.cancel()
                 cancelled.add(task)
@@ -274,7 +313,7 @@ class Moves:
         client.state = next_state(client.state, Event.MOVE)
         client.record.node = ""  # what is known of it here is not to be gone by any more
         self._sessions.remove(client)
-        client.jobs[1:] = [job for job in client.jobs[1:] if not isinstance(job, JoinRequest | Repeat | Settling)]
+        client.drop_jobs(JoinRequest, Repeat)
         attachment, client.attachment = client.attachment, None
         if attachment is not None:
             self._hub.leave_all(attachment.reader)
@@ -294,10 +333,6 @@ class Moves:
         node = await self._store.finish(session_id)
         if awaited and node is not None and node != self._store.node:
             await self._peers.tell(node, "settle", session_id)
-
-    async def _settle_by_id(self, session_id: str) -> None:
-        if (client := self._sessions.get(session_id)) is not None:
-            await self.settle(client)
 
 
 _NOWHERE: dict[str, Any] = {"type": "http", "headers": [], "client": None, "path": "", "query_string": b""}

@@ -184,10 +184,14 @@ class Node:
         """
         await self.drain()
         self._timers.stop()
-        if not self._peers:
+        if self._peers:
+            await self._moves.give_back_all(moved=True)
+        else:
             for client in list(self.sessions.values()):
                 self.end(client, "stopped")
         await self._finish_work()
+        if self._peers:
+            await self._moves.give_back_all(moved=False)
         tasks = set(self._tasks)
         for task in tasks:
             task.cancel()

@@ -11,14 +11,13 @@ from typing import Any, Protocol
 
 from werkzeug.datastructures import Headers
 
-from multitransport.core.inbox import Inbox
 from multitransport.core.session import SessionRecord, State
 from multitransport.node.attachment import Attachment
 from multitransport.node.request import Request
 from multitransport.protocol.codec import Malformed
 from multitransport.protocol.frames import ClientFrame, JoinOptions
 
-__all__ = ["Job", "JoinRequest", "Repeat", "Session", "Settling"]
+__all__ = ["Job", "JoinRequest", "Repeat", "Session"]
 
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -38,19 +37,13 @@ class JoinRequest:
 
 
 class Repeat:
-    """A frame that another node had claimed and may not have carried out: its client has sent it again."""
+    """A frame that another node holds or that is lost: its client has sent it again."""
 
     __slots__ = ("frame", "seq")
 
     def __init__(self, frame: ClientFrame | Malformed, seq: int) -> None:
         self.frame = frame
         self.seq = seq
-
-
-class Settling:
-    """Nothing to carry out: as before any other job, what other nodes are busy with is waited for."""
-
-    __slots__ = ()
 
 
 class Verbs(Protocol):
@@ -65,7 +58,7 @@ class Verbs(Protocol):
         ...
 
 
-Job = ClientFrame | Malformed | JoinRequest | Repeat | Settling
+Job = ClientFrame | Malformed | JoinRequest | Repeat
 
 
 class Session:
@@ -77,19 +70,19 @@ class Session:
         "admissions",
         "attachment",
         "away_since",
+        "begun",
         "forgone",
         "gates",
         "http",
-        "inherited",
         "jobs",
         "joining",
+        "lost_since",
         "missed",
+        "news",
         "rates",
         "record",
-        "repeated",
         "resumed",
         "settled",
-        "settling",
         "state",
         "taking",
         "tasks",
@@ -109,15 +102,15 @@ class Session:
         self.away_since: float | None = None
         self.missed = False
         """A timer will see whether it is away for too long to be shown as present."""
-        self.inherited = 0
-        """Up to this seq frames were claimed by other nodes."""
+        self.news: asyncio.Event | None = None
+        """Set when something has changed of what comes before its jobs elsewhere; there while that is waited for."""
+        self.lost_since: float | None = None
+        """Since when a job waits for the client to send again what is lost before it."""
         self.forgone = 0
-        """Up to this seq nobody waits any more for the client to send again what they have not carried out."""
-        self.repeated: asyncio.Event | None = None
-        """Set when the client has sent something again; there while that is waited for."""
-        self.settling: asyncio.Event | None = None
-        """Set when a node that was busy with it has news of that; there while somebody waits for it."""
+        """Up to this seq nobody waits for that any more."""
         self.jobs: list[Job] = []
+        self.begun = False
+        """Whether the first of them is being done."""
         self.joining: str | None = None
         """The room whose check runs, or did last, unless the server has taken it out of there meanwhile."""
         self.worker: asyncio.Task[None] | None = None
@@ -174,12 +167,19 @@ class Session:
         """What is being carried out for it."""
         return [task for task in (self.worker, *(self.tasks or ())) if task is not None]
 
-    def is_undone_elsewhere(self, inbox: Inbox, through: int) -> bool:
-        """Tell whether a seq up to this one is not processed and does not wait here."""
-        if through <= inbox.processed:
-            return False
-        here = {getattr(job, "seq", None) for job in self.jobs if not isinstance(job, Repeat)}
-        return any(not (inbox.is_done(seq) or seq in here) for seq in range(inbox.processed + 1, through + 1))
+    def stir(self) -> None:
+        """Have who waits for news look again."""
+        news, self.news = self.news, None
+        if news is not None:
+            news.set()
+
+    def drop_jobs(self, *kinds: type) -> list[Job]:
+        """Drop jobs that are not begun, those of some kinds or all, and return them."""
+        first = int(self.begun)
+        dropped = [job for job in self.jobs[first:] if not kinds or isinstance(job, kinds)]
+        self.jobs[first:] = [job for job in self.jobs[first:] if job not in dropped]
+        self.stir()
+        return dropped
 
     @property
     def session_id(self) -> str:

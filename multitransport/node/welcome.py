@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections.abc import Callable, Coroutine
@@ -16,7 +17,7 @@ from multitransport.node.dispatch import Dispatch, joined_frame
 from multitransport.node.hub import Hub
 from multitransport.node.presence import Presence
 from multitransport.node.rooms import PRESENCE, USER_INBOX, RoomTable
-from multitransport.node.session import JoinRequest, Session, Settling
+from multitransport.node.session import JoinRequest, Session
 from multitransport.node.settings import Settings
 from multitransport.protocol.codes import CloseCode, ErrorCode
 from multitransport.protocol.frames import HelloOptions, JoinOptions, encode
@@ -27,6 +28,9 @@ __all__ = ["Attached", "Welcome"]
 logger = logging.getLogger("multitransport")
 
 VERSION = 1
+
+_REPEAT_SECONDS = 0.1
+"""What a client that polls needs to send again what is lost, before it is told so once more."""
 
 
 class Attached(NamedTuple):
@@ -71,14 +75,17 @@ class Welcome:
         settings = self._settings
         inbox = client.record.inbox
         await self._store.acknowledge(client.session_id, hello.acked)
-        # What another node took and has not carried out may be gone with it: only the client can send that again.
-        taken = inbox.claimed if client.inherited <= inbox.processed else inbox.processed
+        # What a node held that is gone only the client can send again. On a stream it does so once, in good time; it
+        # polls so often that it need not while that node lives.
+        held = client.record.held_elsewhere(self._store.node)
+        polls = attachment.transport == "poll"
+        first = min((seq for seq, holder in held.items() if not (polls and holder)), default=inbox.claimed + 1)
         options = {
             "v": VERSION,
             "session": client.session_id,
             "token": token,
             "resumed": resumed,
-            "seq": taken,
+            "seq": first - 1,
             "window": settings.window,
             "ping": settings.ping_seconds,
             "grace": settings.grace_seconds,
@@ -86,12 +93,10 @@ class Welcome:
             "max_message": settings.max_message_bytes,
             "transport": attachment.transport,
         }
-        # Without its token a client that polls could neither send nor wait for the answer of the next one; and nothing
-        # else may come before it has sent again what is lost, which is certain when no node is busy any more.
-        lost = taken < inbox.claimed and not client.record.busy
-        attachment.put("@welcome", encode(("welcome", options)), news=lost or token != hello.token)
-        if taken < inbox.claimed and not lost and not client.jobs:
-            self._dispatch.submit(client, Settling())
+        # Without its token a client that polls could neither send nor wait for the answer of the next one.
+        attachment.put("@welcome", encode(("welcome", options)), news=token != hello.token)
+        if not all(held.values()):
+            self._have_repeated(attachment)
         for seq, outcome in inbox.to_repeat().items():
             attachment.put(seq, outcome)
         for room in inbox.joined() - client.record.rooms.keys() - hello.rooms.keys():
@@ -149,6 +154,8 @@ class Welcome:
         for seq in sorted(told):
             attachment.put(seq, told[seq])
         attachment.acknowledge()
+        if not all(record.held_elsewhere(self._store.node).values()):
+            self._have_repeated(attachment)
         for room in rooms - record.rooms.keys():
             self._hub.leave(attachment.reader, room)
             attachment.put(room, _removed_frame(room))
@@ -157,6 +164,13 @@ class Welcome:
             options = JoinOptions(record.rooms[room])
             known = room in heard
             await self.rejoin(client, attachment, room, options, told_at=-math.inf, known=known, quiet=known)
+
+    def _have_repeated(self, attachment: Attachment) -> None:
+        """Something is lost: have a client that polls hear of it, with this welcome or the next one, and not so often
+        that its polls overtake what it sends again.
+        """
+        if attachment.transport == "poll":
+            asyncio.get_running_loop().call_later(_REPEAT_SECONDS, attachment.wake)
 
     async def rejoin(
         self,

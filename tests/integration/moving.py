@@ -88,6 +88,10 @@ class Place:
             client.data["slow"] = data
             return number
 
+        @rt.on("beside", concurrent=True)
+        async def beside(client: Session, data: Any) -> int:
+            return await slow(client, data)
+
         @rt.on("again", repeatable=True)
         async def again(client: Session, data: Any) -> int:
             self.ran.append(data)

@@ -33,15 +33,24 @@ async def cut_off(place: Place) -> None:
     await asyncio.wait(tasks)
 
 
+async def told_to_repeat_above(seq: int, visitor: Visitor, place: Place, *, wait: float = 0.2) -> None:
+    """Poll until a welcome says that what was sent after this seq has to be sent again."""
+    async with asyncio.timeout(8):
+        while True:
+            welcome, *_ = await visitor.poll(place, wait=wait)
+            if welcome[1]["seq"] == seq:
+                return
+
+
 async def settled(places: list[Place], visitor: Visitor) -> SessionRecord:
-    """Return the record when no node is busy with it any more."""
+    """Return the record when no node holds any frame of it any more."""
     async with asyncio.timeout(5):
         while True:
             owners = [place for place in places if visitor.session in place.node.sessions]
             if len(owners) == 1:  # else one of them is yet to hear of the other
                 await owners[0].node._store.settle(visitor.session)
                 record = owners[0].node.sessions[visitor.session].record
-                if not record.busy:
+                if not record.holders:
                     return record
             await asyncio.sleep(0.05)
 
@@ -102,8 +111,7 @@ async def test_what_a_node_took_and_did_not_finish_is_sent_again_and_has_an_outc
     await visitor.poll(places[0], slow)
     await eventually(lambda: places[0].ran == [["begin", 2]])
     await cut_off(places[0])
-    welcome, *_ = await visitor.poll(places[1])
-    assert welcome[1]["seq"] == 0
+    await told_to_repeat_above(0, visitor, places[1])
     await visitor.send(places[2], slow, follows)
     assert (await visitor.until(places[1], "error", 1))[2] == "outcome_unknown"
     assert await visitor.until(places[1], "reply", 2) == ["reply", 2, 1]
@@ -175,10 +183,48 @@ async def test_a_poll_ends_as_soon_as_it_is_certain_that_something_must_be_sent_
     await visitor.poll(places[0], visitor.frame("send", "slow", 1))
     await eventually(lambda: places[0].ran == [["begin", 1]])
     await cut_off(places[0])
-    async with asyncio.timeout(6):
+    async with asyncio.timeout(8):
+        await told_to_repeat_above(0, visitor, places[1], wait=30.0)
         for place in places[1:]:
-            welcome, *_ = await visitor.poll(place, wait=9.0)
+            welcome, *_ = await visitor.poll(place, wait=30.0)
             assert welcome[1]["seq"] == 0
+
+
+async def test_where_its_node_lives_a_client_that_polls_has_nothing_to_repeat(places: list[Place]) -> None:
+    visitor = Visitor()
+    await visitor.poll(places[0], visitor.frame("send", "slow", 1))
+    await eventually(lambda: places[0].ran == [["begin", 1]])
+    for place in (places[1], places[2], places[0]):
+        welcome, *_ = await visitor.poll(place, wait=0.1)
+        assert welcome[1]["seq"] == 1
+
+
+async def test_what_runs_beside_keeps_nothing_waiting_wherever_its_session_is(places: list[Place]) -> None:
+    visitor = Visitor()
+    await visitor.poll(places[0], visitor.frame("send", "beside", 1))
+    await eventually(lambda: places[0].ran == [["begin", 1]])
+    for seq, place in enumerate((places[1], places[0], places[2]), 2):
+        await visitor.poll(place, visitor.frame("send", "note", seq))
+        await visitor.until(place, "reply", seq, seconds=1.0)
+    places[0].gate.set()
+    assert await visitor.until(places[1], "reply", 1) == ["reply", 1, 0]
+    session = await settled(places, visitor)
+    assert session.inbox.processed == 4
+
+
+async def test_what_a_node_that_stops_has_not_begun_is_given_back_and_sent_again(places: list[Place]) -> None:
+    visitor = Visitor()
+    slow, waits, follows = (visitor.frame("send", event, n) for n, event in enumerate(("slow", "note", "note"), 1))
+    await visitor.poll(places[0], slow)
+    await eventually(lambda: places[0].ran == [["begin", 1]])
+    await visitor.poll(places[1], waits)
+    await visitor.poll(places[2], follows)
+    await places[1].app.extensions["multitransport"].stop()
+    await told_to_repeat_above(1, visitor, places[2])
+    places[0].gate.set()
+    await visitor.send(places[2], waits, follows)
+    assert await visitor.until(places[2], "reply", 3) == ["reply", 3, 2]
+    assert (places[0].ran[-1], places[1].ran, places[2].ran) == (["end", 1], [], [2, 3])
 
 
 async def test_what_is_being_claimed_when_its_session_goes_runs_once_and_is_waited_for(

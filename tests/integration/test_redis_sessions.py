@@ -47,7 +47,7 @@ async def test_a_session_moves_with_all_that_is_known_of_it(pair: list[Store]) -
         b"credential",
         other.node,
     )
-    assert moved.busy == {one.node}
+    assert (moved.holders, moved.held_elsewhere(one.node)) == ({2: one.node}, {})
     for name in ("session_id", "new", "user_id", "rooms", "unasked", "data", "metas", "inbox"):
         assert getattr(moved, name) == getattr(record, name), name
     assert await other.find("s1") is moved
@@ -74,17 +74,17 @@ async def test_what_was_claimed_before_is_carried_out_there(pair: list[Store]) -
     await one.claim("s1", 1, [1, 2], 8)
     moved, former = await other.attach("s1", 2)
     inbox = moved.inbox
-    assert (former, moved.busy) == (one.node, {one.node})
+    assert (former, moved.holders) == (one.node, {1: one.node, 2: one.node})
     record.data = {"cart": 1}
     assert await one.commit("s1", 1, b"one", 100) is True
     await one.join("s1", "a", Position("e", 1))
     await other.settle("s1")
-    assert (moved.busy, inbox.processed, inbox.outcomes, moved.data) == ({one.node}, 1, {1: b"one"}, {"cart": 1})
+    assert (moved.holders, inbox.processed, inbox.outcomes, moved.data) == ({2: one.node}, 1, {1: b"one"}, {"cart": 1})
     await one.commit("s1", 2, None, 100)
     assert await one.finish("s1") == other.node
     assert await one.commit("s1", 3, b"too late", 100) is False
     await other.settle("s1")
-    assert (moved.busy, inbox.processed, moved.rooms) == (None, 2, {"a": Position("e", 1)})
+    assert (moved.holders, inbox.processed, moved.rooms) == (None, 2, {"a": Position("e", 1)})
     assert moved.inbox is inbox
     assert await other.claim("s1", 2, [3], 8) == 2
 
@@ -94,14 +94,51 @@ async def test_of_two_outcomes_of_one_frame_one_is_told(pair: list[Store]) -> No
     await make(one)
     await one.claim("s1", 1, [1, 2, 3], 8)
     moved, _ = await other.attach("s1", 2)
-    for seq, outcome in [(1, b"unknown"), (3, None)]:
-        assert await other.commit("s1", seq, outcome, 100) is True
-        assert await one.commit("s1", seq, b"done", 100) is False
-    noted = await asyncio.gather(one.commit("s1", 2, b"done", 100), other.commit("s1", 2, b"unknown", 100))
-    assert sorted(noted) == [False, True]
+    assert await other.commit("s1", 1, b"unknown", 100) is False, "one holds it"
+    assert await other.reclaim("s1", 1) is False
+    await one.finish("s1")
+    assert await other.reclaim("s1", 1) is False, "it has not heard of that"
     await other.settle("s1")
-    assert moved.inbox.outcomes == {1: b"unknown", 2: b"done" if noted[0] else b"unknown"}
-    assert (moved.inbox.processed, moved.busy) == (3, {one.node})
+    assert moved.holders == {1: "", 2: "", 3: ""}
+    for seq, outcome in [(1, b"unknown"), (3, None)]:
+        assert await other.reclaim("s1", seq) is True
+        assert await other.reclaim("s1", seq) is False, "it is not lost any more"
+        assert await one.commit("s1", seq, b"done", 100) is False
+        assert await other.commit("s1", seq, outcome, 100) is True
+    assert (moved.inbox.outcomes, moved.inbox.early, moved.holders) == ({1: b"unknown"}, {3}, {2: ""})
+    assert await one.commit("s1", 2, b"done", 100) is False, "what is lost is nobody's"
+    assert await other.reclaim("s1", 1) is False
+
+
+async def test_what_is_given_back_is_known_not_to_be_begun(pair: list[Store]) -> None:
+    one, other = pair
+    record = await make(one)
+    await one.claim("s1", 1, [1, 2, 3], 8, beside=[3])
+    moved, _ = await other.attach("s1", 2)
+    assert await one.give_back("s1", [2]) == other.node
+    assert record.holders == {2: None}
+    assert await one.commit("s1", 2, b"done", 100) is False
+    assert await one.commit("s1", 1, None, 100) is True
+    assert record.follows == "", "nobody holds it"
+    assert await other.settle("s1") is moved
+    assert (moved.holders, moved.beside) == ({2: None, 3: one.node}, {3})
+    assert await other.reclaim("s1", 2) is True
+    assert await other.commit("s1", 2, b"two", 100) is True
+    assert (moved.follows, moved.inbox.outcomes) == (one.node, {2: b"two"})
+    assert await one.commit("s1", 3, None, 100) is True
+    found = await one.settle("s1")
+    assert found is not None
+    assert (found.node, found.holders, found.inbox.processed) == (other.node, None, 3)
+    assert await one.settle("s2") is None
+
+
+async def test_any_node_may_look_how_a_session_stands(pair: list[Store]) -> None:
+    one, other = pair
+    await make(one)
+    await one.claim("s1", 1, [1], 8)
+    found = await other.settle("s1")
+    assert found is not None
+    assert (found.node, found.holders) == (one.node, {1: one.node})
 
 
 async def test_a_session_that_comes_back_in_the_middle_is_the_same_objects(pair: list[Store]) -> None:
@@ -112,12 +149,12 @@ async def test_a_session_that_comes_back_in_the_middle_is_the_same_objects(pair:
     moved, _ = await other.attach("s1", 2)
     await other.join("s1", "a", Position("e", 1))
     assert await one.attach("s1", 3) == (record, other.node)
-    # Whose frame it is that was claimed, only they know.
-    assert (record.attach, record.rooms, record.busy) == (3, {"a": Position("e", 1)}, {other.node})
+    assert (record.attach, record.rooms, record.holders) == (3, {"a": Position("e", 1)}, {1: one.node})
     await one.commit("s1", 1, b"one", 100)
     assert [await each.finish("s1") for each in (other, one)] == [one.node, one.node]
     await one.settle("s1")
-    assert (record.inbox is inbox, inbox.processed, record.node, record.busy) == (True, 1, one.node, None)
+    assert (record.inbox is inbox, inbox.processed, record.node) == (True, 1, one.node)
+    assert record.holders is None
     assert await one.claim("s1", 3, [2], 8) == 1
     assert moved.inbox.processed == 0
 
@@ -185,7 +222,7 @@ async def test_a_session_of_a_node_that_does_not_answer_is_taken(pair: list[Stor
     await one.claim("s1", 1, [1], 8)
     assert await other.take("s1", "another", LATER) is None
     assert (taken := await other.take("s1", one.node, 0.05))
-    assert (taken.attach, taken.node, taken.busy) == (1, other.node, {one.node})
+    assert (taken.attach, taken.node, taken.holders) == (1, other.node, {1: one.node})
     assert await other.take("s1", one.node, LATER) is None
     await one.commit("s1", 1, b"one", 100)
     with pytest.raises(StaleAttach):
@@ -278,7 +315,8 @@ async def test_a_step_whose_answer_is_lost_was_taken_once(redis: RedisServer, st
         if step in ("end", "remove"):
             assert (result, found) == (True if step == "end" else None, None)
         else:
-            assert found == record
+            assert found is not None
+            assert structs.replace(found, holders=record.holders) == record
         if step == "claim":
             assert (result, record.inbox.claimed) == (2, 3)
         if step == "commit":

@@ -136,10 +136,10 @@ async def test_who_comes_back_before_it_is_adopted_is_attached_at_once() -> None
         moved, former = await other.attach("s1", 2)
         assert former == node
         await other.settle("s1")
-        assert [moved.busy] == [{node}]
+        assert moved.holders == {1: node}
         await gone(one, other)
         await other.settle("s1")
-        assert [moved.busy, await other.adopt(LATER)] == [None, []]
+        assert [moved.holders, await other.adopt(LATER)] == [{1: ""}, []]
         assert await other.claim("s1", 2, [2], 8) == 1
 
 

@@ -42,7 +42,7 @@ def taken_for_gone(by: Store, *unheard: str) -> Callable[[], Awaitable[bool]]:
 
     async def settled() -> bool:
         await by.settle("s1", unheard)
-        return not by._speaking.mirrors["s1"].record.busy
+        return set((by._speaking.mirrors["s1"].record.holders or {}).values()) == {""}
 
     return settled
 
@@ -63,6 +63,7 @@ async def test_who_is_out_of_hearing_and_late_is_gone_long_before_its_lease_ends
         node = one.node
         await cut_off(proxy)
         await eventually(taken_for_gone(other, node), 3.0)
+        assert await other.reclaim("s1", 1)
         assert await other.commit("s1", 1, b"unknown", 100) is True
         late = [asyncio.create_task(one.commit("s1", seq, b"done", 100)) for seq in (1, 2)]
         await proxy.accept()

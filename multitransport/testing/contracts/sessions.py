@@ -54,7 +54,7 @@ class SessionStoreContract(ABC):
     async def test_a_session_is_spoken_for_by_the_node_that_made_it(self, store: SessionStore) -> None:
         assert await store.owner("s1") == store.node
         assert (found := await store.find("s1"))
-        assert (found.node, found.busy) == (store.node, None)
+        assert (found.node, found.holders) == (store.node, None)
 
     async def test_of_nobody_else_there_is_anything_to_take(self, store: SessionStore) -> None:
         assert (await store.adopt(LATER), await store.take("s1", "another", LATER)) == ([], None)

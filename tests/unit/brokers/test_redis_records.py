@@ -37,13 +37,18 @@ some = st.none() | st.sets(numbers, min_size=1, max_size=3)
 
 @st.composite
 def records(draw: st.DrawFn) -> SessionRecord:
-    inbox = Inbox(draw(numbers), draw(numbers), draw(numbers), draw(outcomes), 0, draw(some), draw(some))
+    processed, undone = draw(st.integers(0, 2**53 - 8)), draw(st.integers(0, 4))
+    early = draw(some) if undone == 0 else {processed + 2}
+    inbox = Inbox(processed + undone, processed, draw(numbers), draw(outcomes), 0, draw(some), early)
     inbox.kept_bytes = sum(len(text(outcome)) for outcome in inbox.outcomes.values())
     positions = st.builds(Position, st.text("abc:", min_size=1, max_size=8), numbers)
     rooms = draw(st.dictionaries(names, positions, max_size=3))
     unasked = {room for room in rooms if draw(st.booleans())} or None
     user_id = draw(st.none() | names)
-    busy = draw(st.none() | st.sets(names, min_size=1, max_size=2))
+    claimed = range(inbox.processed + 1, inbox.claimed + 1)
+    holders = {
+        seq: draw(st.none() | names.filter(lambda name: name != "-")) for seq in claimed if not inbox.is_done(seq)
+    } or None
     secret_hash, credential = draw(st.binary(max_size=32)), draw(st.binary(max_size=32))
     return SessionRecord(
         "s1",
@@ -58,8 +63,9 @@ def records(draw: st.DrawFn) -> SessionRecord:
         draw(kept),
         draw(kept),
         "n.1",
-        busy,
-        draw(st.booleans()),
+        holders,
+        draw(some),
+        ending=draw(st.booleans()),
     )
 
 

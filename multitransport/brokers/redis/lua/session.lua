@@ -1,9 +1,11 @@
 -- What every script of sessions and leases begins with. ARGV[1] is the replication id of this Redis. Those of a record have it as
 -- KEYS[1], and as ARGV[2] and ARGV[3] when the node's lease ends and the node. A record is a hash:
 --   i its identity, sealed · n the node that speaks for it · t how often that changed · g the replication id under which it is whole
---   a attach · w "<nonce> <former node>" of the last attach · h hash of credentials · b:<node> a node that is still busy with it
+--   a attach · w "<nonce> <former node>" of the last attach · h hash of credentials
 --   x when it expires, where it is not attached · z "<node> <nonce>" of who has claimed its end
 --   c, p, k highest seq claimed, processed, acknowledged · e those done above p · u those whose outcome was not kept · o:<seq> outcomes
+--   f:<seq> the node that holds a frame which is claimed and not done, '' where that is lost, '-' where nobody has begun it
+--   s those of them that nothing has to wait for
 --   r:<room> where it was joined · d:<key> data · m:<room> metas
 local REDIS = ARGV[1]
 local clock = redis.call('TIME')
@@ -17,14 +19,34 @@ local function lapsed()
     return NOW > tonumber(ARGV[2]) and redis.error_reply('LAPSED the lease of this node is over')
 end
 
+-- Have those frames be lost that nodes hold of which is_gone says so.
+local function lose(claimed, processed, is_gone)
+    for seq = tonumber(processed) + 1, tonumber(claimed) do
+        local field = 'f:' .. text(seq)
+        local holder = redis.call('HGET', KEYS[1], field)
+        if holder and is_gone(holder) then
+            redis.call('HSET', KEYS[1], field, '')
+        end
+    end
+end
+
+local function holds_any(node, claimed, processed)
+    for seq = tonumber(processed) + 1, tonumber(claimed) do
+        if redis.call('HGET', KEYS[1], 'f:' .. text(seq)) == node then
+            return true
+        end
+    end
+    return false
+end
+
 -- What a script has to know of the record; or nil and why this node may not change it. Where another node speaks for it that is STALE with
 -- how often that has changed: a node that knows of a later change has to put the record back.
-local function record(busy_too)
+local function record(holders_too)
     local wrong = lapsed()
     if wrong then
         return nil, wrong
     end
-    local found = redis.call('HMGET', KEYS[1], 'n', 'g', 'a', 'z', 'c', 'p', 'k', 'e', 'u', 'x', 't')
+    local found = redis.call('HMGET', KEYS[1], 'n', 'g', 'a', 'z', 'c', 'p', 'k', 'e', 'u', 'x', 't', 's')
     local node = found[1]
     if not node then
         return nil, redis.error_reply('GONE ' .. REDIS)
@@ -33,12 +55,12 @@ local function record(busy_too)
     if found[2] ~= REDIS then
         return nil, redis.error_reply('DOUBTFUL Redis began anew, and its node has not vouched for the record yet')
     end
-    if node ~= ARGV[3] and not (busy_too and redis.call('HEXISTS', KEYS[1], 'b:' .. ARGV[3]) == 1) then
+    if node ~= ARGV[3] and not (holders_too and holds_any(ARGV[3], found[5], found[6])) then
         return nil, redis.error_reply('STALE ' .. found[11])
     end
     return {
         node = node, attach = found[3], ended = found[4], claimed = tonumber(found[5]), processed = tonumber(found[6]),
-        acked = tonumber(found[7]), early = found[8], unkept = found[9], expires = tonumber(found[10]),
+        acked = tonumber(found[7]), early = found[8], unkept = found[9], expires = tonumber(found[10]), beside = found[12],
     }
 end
 

@@ -1,6 +1,6 @@
 -- Speak for a session whose node is gone, or does not answer. KEYS record. ARGV: replication id, end of lease, node, former node, after
--- how many milliseconds it expires where it was attached, milliseconds it is kept, 1 where the former node may still be busy, 1 where
--- nobody is waited for who could vouch for it.
+-- how many milliseconds it expires where it was attached, milliseconds it is kept, 1 where the former node may still do what it holds,
+-- 1 where nobody is waited for who could vouch for it.
 -- Returns the record. One whose end was claimed expires now: it has to be ended again, also where this very node had claimed that.
 local wrong = lapsed()
 if wrong then
@@ -20,10 +20,9 @@ if found[1] == ARGV[4] then
         redis.call('HSET', KEYS[1], 'z', 'gone')
     end
     redis.call('HINCRBY', KEYS[1], 't', 1)
-    redis.call('HDEL', KEYS[1], 'b:' .. ARGV[3], 'b:' .. ARGV[4])
     redis.call('HSET', KEYS[1], 'n', ARGV[3], 'g', REDIS, 'x', text(expires))
-    if ARGV[7] == '1' and tonumber(found[4]) > tonumber(found[5]) then
-        redis.call('HSET', KEYS[1], 'b:' .. ARGV[4], '1')
+    if ARGV[7] ~= '1' then
+        lose(found[4], found[5], function(node) return node == ARGV[4] end)
     end
 elseif found[1] ~= ARGV[3] then
     return redis.error_reply('STALE another node speaks for it')

@@ -5,7 +5,7 @@ local wrong = lapsed()
 if wrong then
     return wrong
 end
-local found = redis.call('HMGET', KEYS[1], 'n', 'g', 'a', 'z', 'w', 'c', 'p')
+local found = redis.call('HMGET', KEYS[1], 'n', 'g', 'a', 'z', 'w')
 local node, last = found[1], found[5] or ''
 if not node then
     return redis.error_reply('GONE ' .. REDIS)
@@ -24,11 +24,8 @@ if string.match(last, '^%S*') ~= ARGV[5] then
     end
     if node ~= ARGV[3] then
         redis.call('HINCRBY', KEYS[1], 't', 1)
-        if tonumber(found[6]) > tonumber(found[7]) then
-            redis.call('HSET', KEYS[1], 'b:' .. node, '1')
-        end
     end
-    redis.call('HDEL', KEYS[1], 'x', 'b:' .. ARGV[3])
+    redis.call('HDEL', KEYS[1], 'x')
     redis.call('HSET', KEYS[1], 'n', ARGV[3], 'g', REDIS, 'a', ARGV[4], 'h', ARGV[7], 'w', ARGV[5] .. ' ' .. former)
     if ARGV[8] ~= '' then
         redis.call('HSET', KEYS[1], 'i', ARGV[8])

@@ -1,15 +1,21 @@
--- Read a record after others were busy with it. KEYS record. ARGV: replication id, end of lease, node, nodes that live.
-local found, wrong = record(false)
-if not found then
+-- Read a record after others were at work on it, as any node may. KEYS record. ARGV: replication id, end of lease, node, nodes that live;
+-- none where that is not known: what others hold is lost.
+local wrong = lapsed()
+if wrong then
     return wrong
 end
-local living = {}
-for n = 4, #ARGV do
-    living['b:' .. ARGV[n]] = true
+local found = redis.call('HMGET', KEYS[1], 'n', 'g', 'c', 'p')
+if not found[1] then
+    return redis.error_reply('GONE ' .. REDIS)
 end
-for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
-    if string.sub(field, 1, 2) == 'b:' and not living[field] then
-        redis.call('HDEL', KEYS[1], field)
-    end
+if found[2] ~= REDIS then
+    return redis.error_reply('DOUBTFUL Redis began anew, and its node has not vouched for the record yet')
+end
+local living = {[''] = true, ['-'] = true}
+for n = 4, #ARGV do
+    living[ARGV[n]] = true
+end
+if #ARGV > 3 then
+    lose(found[3], found[4], function(node) return not living[node] end)
 end
 return redis.call('HGETALL', KEYS[1])

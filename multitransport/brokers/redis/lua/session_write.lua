@@ -1,8 +1,8 @@
 -- Write what has changed of a record. KEYS record. ARGV: replication id, end of lease, node, milliseconds it is kept, acknowledged seq,
 -- processed seq or 0, whether its outcome is kept (1), too large (0) or none (''), outcome, attach to be detached or '', after how many
 -- milliseconds it expires then, number of fields that go, those, fields and values.
--- Returns which node speaks for it, when it expires or 0, and 0 where the seq had been processed with another outcome, else 1: a repeat of
--- this very write finds its own.
+-- Returns which node speaks for it, when it expires or 0, 0 where the seq had been processed with another outcome or is another node's, else
+-- 1: a repeat of this very write finds its own; and the other node that holds the first frame which is not done, or ''.
 local found, wrong = record(true)
 if not found then
     return wrong
@@ -13,7 +13,9 @@ local early = {}
 for each in string.gmatch(found.early or '', '%d+') do
     early[tonumber(each)] = true
 end
-if seq > found.processed and not early[seq] then
+local is_new = seq > found.processed and not early[seq]
+if is_new and redis.call('HGET', KEYS[1], 'f:' .. ARGV[6]) == ARGV[3] then
+    redis.call('HDEL', KEYS[1], 'f:' .. ARGV[6])
     if ARGV[7] == '1' and seq > found.acked then
         redis.call('HSET', KEYS[1], 'o:' .. ARGV[6], ARGV[8])
     elseif ARGV[7] == '0' and seq > found.acked then
@@ -31,7 +33,7 @@ if seq > found.processed and not early[seq] then
     end
     redis.call('HSET', KEYS[1], 'p', text(found.processed))
     forget('e', table.concat(left, ','))
-elseif seq > 0 and redis.call('HGET', KEYS[1], 'o:' .. ARGV[6]) ~= (ARGV[7] == '1' and ARGV[8]) then
+elseif is_new or (seq > 0 and redis.call('HGET', KEYS[1], 'o:' .. ARGV[6]) ~= (ARGV[7] == '1' and ARGV[8])) then
     noted = 0
 end
 acknowledge(found, tonumber(ARGV[5]))
@@ -49,4 +51,8 @@ if found.attach == ARGV[9] and found.node == ARGV[3] and not found.ended then
     redis.call('HSET', KEYS[1], 'x', text(found.expires))
 end
 keep(ARGV[4], found.expires)
-return {found.node, text(found.expires or 0), noted}
+local follows = seq > 0 and redis.call('HGET', KEYS[1], 'f:' .. text(found.processed + 1))
+if not follows or follows == ARGV[3] or follows == '-' then
+    follows = ''
+end
+return {found.node, text(found.expires or 0), noted, follows}

@@ -39,7 +39,7 @@ class Adopting:
             while listed := await self._fencing.call(key, "ZRANDMEMBER", key, _AT_ONCE):
                 ids = [each.decode(errors="replace") for each in listed]
                 await self._speaking.list_own(*ids)
-                found = await asyncio.gather(*(self._take(each, dead, expires_after, busy=False) for each in ids))
+                found = await asyncio.gather(*(self._take(each, dead, expires_after, lives=False) for each in ids))
                 await self._fencing.call(key, "ZREM", key, *listed)
                 if records := [record for record in found if record is not None]:
                     return records
@@ -55,7 +55,7 @@ class Adopting:
             if mirror is not None and mirror.mine:  # also where this node is ending it
                 return None
             await self._speaking.list_own(session_id)
-            record = await self._take(session_id, former, expires_after, busy=former != self._lease.node)
+            record = await self._take(session_id, former, expires_after, lives=former != self._lease.node)
         if record is not None and former != record.node:
             await self._speaking.unlist(former, session_id)
         return record
@@ -82,11 +82,11 @@ class Adopting:
         async with self._speaking.coming(session_id):
             if session_id in self._speaking.mirrors:
                 return None
-            return await self._take(session_id, self._lease.node, expires_after, busy=False)
+            return await self._take(session_id, self._lease.node, expires_after, lives=False)
 
-    async def _take(self, session_id: str, former: str, expires_after: int, *, busy: bool) -> SessionRecord | None:
+    async def _take(self, session_id: str, former: str, expires_after: int, *, lives: bool) -> SessionRecord | None:
         node, key = self._lease.node, self._keys.session(session_id)
-        arguments = (former, expires_after, self._speaking.kept_for, int(busy))
+        arguments = (former, expires_after, self._speaking.kept_for, int(lives))
         fields = None
         patience_ends = asyncio.get_running_loop().time() + self._timing.vouch_seconds
         while fields is None:

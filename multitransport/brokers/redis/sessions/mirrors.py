@@ -24,7 +24,7 @@ UNCHANGED = Changes([], {}, {})
 
 
 class Mirror:
-    """A record of a session that this node speaks for, or did until now and is ``busy`` with."""
+    """A record of a session that this node speaks for, or did and holds frames of."""
 
     def __init__(self, node: str, record: SessionRecord, registry: str) -> None:
         self.node = node
@@ -88,7 +88,8 @@ class Mirror:
         """Become what Redis has, in place: others hold on to the record, its inbox and its data."""
         own, found = self.record, kept.record
         own.attach, own.secret_hash, own.credential = found.attach, found.secret_hash, found.credential
-        own.node, own.busy, own.unasked = found.node, found.busy, found.unasked
+        own.node, own.unasked = found.node, found.unasked
+        own.holders, own.beside = found.holders, found.beside
         own.rooms.clear()
         own.rooms.update(found.rooms)
         acked = own.inbox.acked

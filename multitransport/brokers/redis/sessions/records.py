@@ -33,6 +33,9 @@ _MAGIC = b"1"
 """The version of all that is in a record. The signature follows, and MessagePack."""
 
 _SIGNATURE_BYTES = 16
+_UNBEGUN = b"-"
+"""In place of the node that holds a frame: it was given back."""
+
 _PURPOSE = b"multitransport session 1"
 
 
@@ -103,8 +106,12 @@ class Records:
             found[f"o:{seq}"] = encode_outcome(outcome)
         for room, position in record.rooms.items():
             found[field("r", room)] = encode_room(position, unasked=room in (record.unasked or ()))
-        for node in record.busy or ():
-            found[field("b", node)] = "1"
+        if record.beside:
+            found["s"] = _join(record.beside)
+        for seq in range(inbox.processed + 1, inbox.claimed + 1):
+            if not inbox.is_done(seq):
+                holder = (record.holders or {}).get(seq, record.node)
+                found[f"f:{seq}"] = _UNBEGUN if holder is None else holder
         return [each for pair in found.items() for each in pair]
 
     def decode(self, key: bytes, session_id: str, fields: Sequence[bytes]) -> Kept:
@@ -146,6 +153,7 @@ class _Reading:
         inbox.claimed, inbox.processed, inbox.acked = (_number(found.get(name, b"")) for name in (b"c", b"p", b"k"))
         inbox.early = _numbers(found.get(b"e"))
         inbox.unkept = _numbers(found.get(b"u"))
+        record.beside = _numbers(found.get(b"s"))
         for name, value in found.items():
             kind, colon, rest = name.partition(b":")
             if colon:
@@ -171,8 +179,9 @@ class _Reading:
             record.rooms[name] = position
             if value.startswith(b"u"):
                 record.unasked = {name, *(record.unasked or ())}
-        elif kind == b"b":
-            record.busy = {name, *(record.busy or ())}
+        elif kind == b"f":
+            record.holders = record.holders or {}
+            record.holders[_number(name.encode())] = None if value == _UNBEGUN else value.decode()
         elif kind == b"d":
             record.data = record.data or {}
             record.data[name] = _decode(value)

@@ -46,7 +46,7 @@ class Overtaken(Exception):
 
 
 class Speaking:
-    """Mirrors of the sessions that this node speaks for or is busy with. A step takes its turn with the others of its
+    """Mirrors of the sessions that this node speaks for or holds frames of. A step takes its turn with those of its
     session, and is repeated until Redis has answered it; whoever asked for it may be gone by then.
     """
 
@@ -204,7 +204,7 @@ class Speaking:
         attach, expiring = ("", 0) if detaching is None else detaching
         acked = mirror.record.inbox.acked
         try:
-            node, expires, noted = await self.step(
+            node, expires, noted, follows = await self.step(
                 mirror, _WRITE, self.kept_for, acked, *outcome, attach, expiring, len(fields), *fields, *values
             )
         except (Moved, LeaseLost):
@@ -212,11 +212,31 @@ class Speaking:
             raise
         mirror.took(changes)
         mirror.record.node = node.decode()
+        if outcome[0]:
+            mirror.record.follows = follows.decode()
         if detaching is not None and mirror.mine:
             self.expire(mirror, int(expires) or None)
         if not noted:
             raise Overtaken
         return changes
+
+    async def write_in_turn(
+        self,
+        mirror: Mirror,
+        *,
+        detaching: Detaching | None = None,
+        gone: Sequence[bytes] = (),
+        changed: Sequence[str | int | bytes] = (),
+    ) -> Changes | None:
+        """Write what has changed; None where this node may not any more."""
+
+        async def work() -> Changes | None:
+            try:
+                return await self.write(mirror, detaching=detaching, gone=gone, changed=changed)
+            except (Moved, LeaseLost):
+                return None
+
+        return await self.in_turn(mirror, work)
 
     async def list_own(self, *session_ids: str) -> None:
         """Say whose sessions these are, so that they are found when this node has died."""

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import sys
 from collections.abc import Callable, Collection, Sequence
 
-from multitransport.brokers.base import Attached, LastWord, StaleAttach
+from multitransport.brokers.base import Attached, LastWord
 from multitransport.brokers.redis.connections.line import Commands, tell_of_failure
 from multitransport.brokers.redis.rooms.broker import RedisBroker
-from multitransport.brokers.redis.scripts import Script
 from multitransport.brokers.redis.sessions.adopting import Adopting
 from multitransport.brokers.redis.sessions.attaching import Attaching
 from multitransport.brokers.redis.sessions.ending import Ending
-from multitransport.brokers.redis.sessions.fencing import Fencing, Moved
+from multitransport.brokers.redis.sessions.fencing import Fencing
 from multitransport.brokers.redis.sessions.finding import Finding
+from multitransport.brokers.redis.sessions.holding import Holding
 from multitransport.brokers.redis.sessions.lease import Lease, LeaseLost
-from multitransport.brokers.redis.sessions.mirrors import UNCHANGED, Changes, Mirror
-from multitransport.brokers.redis.sessions.records import Records, encode_outcome, encode_room, field
-from multitransport.brokers.redis.sessions.speaking import Detaching, Outcome, Overtaken, Speaking
+from multitransport.brokers.redis.sessions.mirrors import UNCHANGED
+from multitransport.brokers.redis.sessions.records import Records, encode_room, field
+from multitransport.brokers.redis.sessions.speaking import Speaking
 from multitransport.brokers.redis.sessions.waiting import Waiting
 from multitransport.brokers.redis.timing import milliseconds
-from multitransport.core.inbox import Inbox
 from multitransport.core.session import SessionRecord
 from multitransport.errors import BrokerUnavailable
 from multitransport.protocol.binary import Frame
@@ -31,10 +29,6 @@ from multitransport.protocol.position import Position
 __all__ = ["RedisSessionStore"]
 
 logger = logging.getLogger("multitransport")
-
-_CLAIM = Script("session_claim.lua", "session.lua")
-_SETTLE = Script("session_settle.lua", "session.lua")
-_FINISH = Script("session_finish.lua", "session.lua")
 
 _ABANDONED_LEASES = 4
 
@@ -59,6 +53,7 @@ class RedisSessionStore:
         self._finding = finding = Finding(keys, records, fencing, speaking)
         self._attaching = Attaching(keys, records, fencing, lease, speaking, finding, timing)
         self._adopting = Adopting(keys, fencing, lease, speaking, timing)
+        self._holding = Holding(keys, fencing, lease, speaking)
         self._ending = Ending(speaking)
         self._waiting = Waiting(speaking, timing.publish_seconds, self._ready, self._why)
 
@@ -173,19 +168,31 @@ class RedisSessionStore:
 
     # Frames
 
-    async def claim(self, session_id: str, attach: int, seqs: list[int], window: int) -> int:
+    async def claim(
+        self, session_id: str, attach: int, seqs: list[int], window: int, beside: Collection[int] = ()
+    ) -> int:
         """See SessionStore."""
-        mirror = self._speaking.own(session_id)
-        if mirror is None:
-            raise StaleAttach
-        return await self._speaking.in_turn(mirror, lambda: self._claim(mirror, attach, seqs, window))
+        return await self._holding.claim(session_id, attach, seqs, window, beside)
+
+    async def reclaim(self, session_id: str, seq: int) -> bool:
+        """See SessionStore."""
+        return await self._holding.reclaim(session_id, seq)
 
     async def commit(self, session_id: str, seq: int, outcome: Frame | None, max_bytes: int) -> bool:
         """See SessionStore."""
-        mirror = self._speaking.mirrors.get(session_id)
-        if mirror is None:
-            return False
-        return await self._speaking.in_turn(mirror, lambda: self._commit(mirror, seq, outcome, max_bytes))
+        return await self._holding.commit(session_id, seq, outcome, max_bytes)
+
+    async def settle(self, session_id: str, unheard: Collection[str] = ()) -> SessionRecord | None:
+        """See SessionStore."""
+        return await self._holding.settle(session_id, unheard)
+
+    async def give_back(self, session_id: str, seqs: Collection[int]) -> str | None:
+        """See SessionStore."""
+        return await self._holding.give_back(session_id, seqs)
+
+    async def finish(self, session_id: str) -> str | None:
+        """See SessionStore."""
+        return await self._holding.finish(session_id)
 
     async def acknowledge(self, session_id: str, through: int) -> None:
         """See SessionStore. Redis hears of it with the next step of the session."""
@@ -196,7 +203,7 @@ class RedisSessionStore:
         """See SessionStore."""
         changed: list[str | int | bytes] = [field("r", room), encode_room(position, unasked=unasked)]
         mirror = self._speaking.mirrors.get(session_id)
-        if mirror is not None and await self._write(mirror, changed=changed):
+        if mirror is not None and await self._speaking.write_in_turn(mirror, changed=changed):
             record = mirror.record
             record.rooms[room] = position
             if unasked:
@@ -207,7 +214,7 @@ class RedisSessionStore:
     async def leave(self, session_id: str, room: str) -> None:
         """See SessionStore."""
         mirror = self._speaking.mirrors.get(session_id)
-        if mirror is not None and await self._write(mirror, gone=[field("r", room)]):
+        if mirror is not None and await self._speaking.write_in_turn(mirror, gone=[field("r", room)]):
             mirror.record.rooms.pop(room, None)
             if mirror.record.unasked:
                 mirror.record.unasked.discard(room)
@@ -217,7 +224,7 @@ class RedisSessionStore:
         mirror = self._speaking.mirrors.get(session_id)
         if mirror is None or mirror.changes() == UNCHANGED:
             return
-        if (changes := await self._write(mirror)) and changes.faults:
+        if (changes := await self._speaking.write_in_turn(mirror)) and changes.faults:
             faults = "; ".join(f"{name}: {fault}" for name, fault in changes.faults.items())
             raise TypeError(f"a session cannot keep {faults}")
 
@@ -225,24 +232,7 @@ class RedisSessionStore:
         """See SessionStore."""
         mirror = self._speaking.own(session_id)
         if mirror is not None and mirror.record.attach == attach:
-            await self._write(mirror, detaching=(attach, milliseconds(seconds)))
-
-    async def settle(self, session_id: str, unheard: Collection[str] = ()) -> None:
-        """See SessionStore."""
-        if (mirror := self._speaking.own(session_id)) is not None:
-            await self._settled(mirror, unheard)
-
-    async def finish(self, session_id: str) -> str | None:
-        """See SessionStore."""
-        mirror = self._speaking.mirrors.get(session_id)
-        if mirror is not None and mirror.changes() != UNCHANGED:
-            await self._write(mirror)
-        node = self.node if mirror is None else mirror.node
-        found = await self._fencing.run_free(_FINISH, [self._keys.session(session_id)], 0, node)
-        speaks = found.decode(errors="replace") or None
-        if mirror is not None and speaks != node and not mirror.ended:
-            self._speaking.drop(mirror)
-        return speaks
+            await self._speaking.write_in_turn(mirror, detaching=(attach, milliseconds(seconds)))
 
     # Ends
 
@@ -253,76 +243,6 @@ class RedisSessionStore:
     async def remove(self, session_id: str) -> None:
         """See SessionStore."""
         await self._ending.remove(session_id)
-
-    # Steps: each holds the turn of its session
-
-    async def _claim(self, mirror: Mirror, attach: int, seqs: list[int], window: int) -> int:
-        inbox = mirror.record.inbox
-        if mirror.record.attach != attach or not mirror.mine or mirror.ended:
-            raise StaleAttach
-        trial = Inbox(claimed=inbox.claimed, processed=inbox.processed, acked=inbox.claimed)
-        trial.claim(seqs, window)
-        acked = max(inbox.acked, trial.claimed - window)
-        try:
-            await self._speaking.step(mirror, _CLAIM, attach, trial.claimed, acked)
-        except (Moved, LeaseLost):
-            # What it was busy with it may still commit; the next of those steps finds out.
-            mirror.record.node = ""
-            raise StaleAttach from None
-        return inbox.claim(seqs, window)
-
-    async def _commit(self, mirror: Mirror, seq: int, outcome: Frame | None, max_bytes: int) -> bool:
-        inbox = mirror.record.inbox
-        if inbox.is_done(seq):
-            return False
-        told: Outcome = (seq, "", b"")
-        if outcome is not None:
-            fits = inbox.kept_bytes + len(outcome) <= max_bytes
-            told = (seq, "1", encode_outcome(outcome)) if fits else (seq, "0", b"")
-            max_bytes = sys.maxsize if fits else -1  # decided: what is acknowledged meanwhile changes nothing
-        try:
-            changes = await self._speaking.write(mirror, outcome=told)
-        except (Moved, LeaseLost, Overtaken):
-            return False
-        inbox.commit(seq, outcome, max_bytes)
-        self._log(mirror, changes)
-        return True
-
-    async def _settle(self, mirror: Mirror, unheard: Collection[str]) -> None:
-        session_id = mirror.record.session_id
-        try:
-            self._log(mirror, await self._speaking.write(mirror))
-            fields = await self._speaking.step(mirror, _SETTLE, *await self._living(mirror, unheard))
-        except (Moved, LeaseLost):
-            return
-        if (kept := self._speaking.decoded(session_id, fields)) is not None:
-            mirror.refresh(kept, self._lease.registry)
-
-    async def _living(self, mirror: Mirror, unheard: Collection[str]) -> list[str]:
-        """Return the nodes that may yet finish what they have begun for a session."""
-        living = await self._lease.living(self._fencing.call, unheard)
-        if self.node not in living:
-            await self._lease.checked()
-        # Where Redis lost who lives, not all have said so again.
-        return living if self._lease.is_regained else [*living, *(mirror.record.busy or ())]
-
-    async def _write(
-        self,
-        mirror: Mirror,
-        *,
-        detaching: Detaching | None = None,
-        gone: Sequence[bytes] = (),
-        changed: Sequence[str | int | bytes] = (),
-    ) -> Changes | None:
-        """Write in turn; None where this node may not any more."""
-
-        async def work() -> Changes | None:
-            try:
-                return await self._speaking.write(mirror, detaching=detaching, gone=gone, changed=changed)
-            except (Moved, LeaseLost):
-                return None
-
-        return await self._speaking.in_turn(mirror, work)
 
     def _why(self) -> str | None:
         return self._broker.line.fault or self.fault
@@ -341,18 +261,9 @@ class RedisSessionStore:
                 return
             mirror = self._speaking.take_up(session_id, kept)
             mirror.former = kept.former
-        await self._settled(mirror)
+        await self._holding.settled(mirror)
         if attach is not None and mirror.record.attach == attach:
             await self.detach(session_id, attach, _ABANDONED_LEASES * self._timing.lease_seconds)
-
-    async def _settled(self, mirror: Mirror, unheard: Collection[str] = ()) -> None:
-        await self._speaking.in_turn(mirror, lambda: self._settle(mirror, unheard))
-
-    def _log(self, mirror: Mirror, changes: Changes) -> None:
-        for name, fault in changes.faults.items():
-            if name not in mirror.logged:
-                mirror.logged.add(name)
-                logger.error("a session cannot keep %s: %s", name, fault)
 
     def _line(self) -> Commands:
         return self._broker.line

@@ -90,6 +90,7 @@ class Attachment:
         "_acked",
         "_close_seconds",
         "_control",
+        "_early",
         "_inbox",
         "_processed",
         "_turn",
@@ -131,6 +132,8 @@ class Attachment:
         self._inbox = record.inbox
         self._acked = -1
         self._processed = record.inbox.processed
+        self._early: set[int] | None = None
+        """Outcomes put of seqs above the first that is not processed."""
         self._close_seconds = close_seconds
         self._abort_handle: asyncio.TimerHandle | None = None
 
@@ -151,6 +154,8 @@ class Attachment:
         """Have a control frame written, in place of one with the same key, before publications that come later."""
         self._control.pop(key, None)
         self._control[key] = frame
+        if isinstance(key, int) and key > self._processed + 1:
+            self._early = {key, *(self._early or ())}
         if news:
             self.wake()
 
@@ -165,7 +170,14 @@ class Attachment:
         self.wake()
 
     def acknowledge(self) -> None:
-        """Let ``ack`` cover all that is processed: what there is to tell of it has been put."""
+        """Let ``ack`` cover all that is processed, after the outcomes there are of it: also those that another node was
+        the first to know.
+        """
+        for seq in range(self._processed + 1, self._inbox.processed + 1):
+            if self._early and seq in self._early:
+                self._early.remove(seq)
+            elif seq not in self._control and (outcome := self._inbox.outcome(seq)) is not None:
+                self.put(seq, outcome)
         self._processed = self._inbox.processed
         self.wake()
 

@@ -95,9 +95,7 @@ class Endings:
                 logger.warning("session %s does not end yet: %s", session_id, error)
         while records := await self._store.adopt(self._settings.resume_seconds):
             for record in records:
-                client = self._moves.adopted(record)
-                if client.attachment is None:
-                    self.miss(client, self._clock())
+                self._moves.adopted(record)
 
     def miss(self, client: Session, away_since: float) -> None:
         """Look again when a session has been without a transport for as long as others are to overlook."""

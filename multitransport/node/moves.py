@@ -43,8 +43,8 @@ class Moves:
     """Keeps the sessions this node speaks for in step with the store, while their clients go from node to node.
 
     A session that goes is let go of at once; what was begun for it here goes on, and the node it went to waits for
-    that. ``changed`` is called with a session whose record others have changed, and what it was before; ``own`` runs
-    what ends with the node.
+    that. ``changed`` is called with a session whose record others have changed, and what it was before; ``came_alone``
+    with one that is here from a moment on, and its client is not; ``own`` runs what ends with the node.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class Moves:
         self._unheard_since: dict[str, float] = {}
         self._fences: dict[str, int] = {}
         self.changed: Callable[[Session, frozenset[str], frozenset[int]], Coroutine[Any, Any, None]] = _ignore
+        self.came_alone: Callable[[Session, float], None] = _pass
         peers.serve(fence=self._fence, settle=self._tell_settled)
 
     def arrived(self, attached: Attached, candidate: Session, attach: int) -> Session:
@@ -107,6 +108,7 @@ class Moves:
         client.settled = client.resumed = True
         client.state = State.DETACHED
         client.away_since = asyncio.get_running_loop().time()
+        self.came_alone(client, client.away_since)
         self._sessions.add(client)
         self._watch(record)
         return client
@@ -344,3 +346,7 @@ def _elsewhere() -> Close:
 
 async def _ignore(*_: object) -> None:
     """Stand in until the node is put together."""
+
+
+def _pass(*_: object) -> None:
+    """Stand in, too."""

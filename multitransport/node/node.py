@@ -118,6 +118,7 @@ class Node:
             gone=self.verbs.asks.gone,
             own=self.own,
         )
+        moves.came_alone = self._endings.miss
         self._compare_presence(common)
         self._serve_visitors(Tokens(secret_keys), common)
         _warn_of_short_retentions(declarations, settings)

@@ -327,6 +327,24 @@ async def test_an_inbox_follows_its_session_at_once(places: list[Place]) -> None
     assert [frame[4] for frame in visitor.heard if frame[0] == "pub"] == list(range(12))
 
 
+async def test_who_comes_by_a_hello_that_was_cut_off_is_missed_only_after_a_while(places: list[Place]) -> None:
+    visitor = Visitor()
+    await visitor.poll(places[0], visitor.frame("join", "hall"))
+    await visitor.until(places[0], "joined", 1)
+    shown = places[2].rt.members
+    await places[1].node._store.attach(visitor.session, visitor.attach + 1)
+    await places[2].rt.publish(places[2].rt.session(visitor.session), "hello", 1)  # it is looked for, and found there
+    client = places[1].node.sessions[visitor.session]
+    await places[1].node._moves.settle(client)
+    await places[1].node.presence.refresh(client)
+    assert [member.user for member in await shown("hall")] == ["ann"]
+
+    async def is_gone() -> bool:
+        return not await shown("hall")
+
+    await eventually(is_gone)
+
+
 async def test_racing_hellos_at_all_nodes_leave_one_session(places: list[Place]) -> None:
     visitor = Visitor()
     await visitor.poll(places[0], visitor.frame("join", "hall"))

@@ -50,6 +50,25 @@ class Carried:
         return [] if batch is None else frames_of(batch.frames)
 
 
+@simulated
+async def test_no_ack_covers_an_outcome_that_was_not_told() -> None:
+    carried = Carried()
+    inbox, attachment = carried.record.inbox, carried.attachment
+    inbox.claim([1, 2, 3, 4], 64)
+    inbox.commit(2, b'["reply",2,"early"]', ENOUGH)
+    attachment.put(2, b'["reply",2,"early"]')
+    attachment.acknowledge()
+    assert carried.take() == [["reply", 2, "early"], ["ack", 0]]
+    inbox.commit(1, b'["reply",1,"of another node"]', ENOUGH)
+    inbox.commit(3, None, ENOUGH)
+    inbox.commit(4, b'["reply",4,"here"]', ENOUGH)
+    attachment.put(4, b'["reply",4,"here"]')
+    attachment.acknowledge()
+    assert sorted(carried.take()) == [["ack", 4], ["reply", 1, "of another node"], ["reply", 4, "here"]]
+    attachment.acknowledge()
+    assert carried.take() == []
+
+
 @pytest.mark.parametrize(
     ("close", "frame"),
     [

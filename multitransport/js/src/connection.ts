@@ -103,7 +103,7 @@ export class Connection implements AttemptOwner {
     if (!current) return;
     // A request that is under way dies with the page: what it carried goes once more, or the server would miss a seq.
     const before = current.name === "websocket" ? [] : this.session.unanswered();
-    const lines = [...before, ...this.session.outgoing(), '["bye"]'];
+    const lines = [...before, ...this.session.outgoing(current.attach), '["bye"]'];
     if (current.name === "websocket") current.transport?.send(lines);
     else farewell(`${this.base}send`, [current.sendHello(), ...lines.map(asText)].join("\n"));
   }
@@ -126,9 +126,10 @@ export class Connection implements AttemptOwner {
     this.#pumping = true;
     queueMicrotask(() => {
       this.#pumping = false;
-      const transport = this.#current?.transport;
-      const lines = transport ? this.session.outgoing() : [];
-      if (lines.length) transport?.send(lines);
+      const current = this.#current;
+      if (!current?.transport || current.transport.busy) return;
+      const lines = this.session.outgoing(current.attach);
+      if (lines.length) current.transport.send(lines);
     });
   }
 
@@ -247,7 +248,7 @@ export class Connection implements AttemptOwner {
 
   #welcome(attempt: Attempt, welcome: Welcome): void {
     const again = attempt === this.#current;
-    const another = this.session.welcome(welcome, attempt.said?.asked ?? new Map(), again, attempt.attach);
+    const another = this.session.welcome(welcome, attempt.said?.asked ?? new Map(), attempt.attach);
     // What waits to be sent on this transport belongs to a session that is no more.
     if (again && another) return this.end(attempt);
     if (!again) this.#attached(attempt);

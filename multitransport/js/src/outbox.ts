@@ -40,13 +40,13 @@ export class Outbox<About = unknown> {
   readonly #sent = new Map<number, Pending<About>>();
   #unsent: Pending<About>[] = [];
   #unsentBytes = 0;
-  #repeat: Line[] = [];
   #next = 1;
   #ackSent = 0;
   #window = 64;
   #maxBytes = MOST_UNSENT_BYTES - HELLO_BYTES;
-  /** The attach of what carries the session. */
-  #carrying = 0;
+  /** The attach that was welcomed last, and the seq up to which the server had taken frames then. */
+  #welcomed = 0;
+  #taken = 0;
   #closed: RequestError | null = null;
 
   /** Every seq up to this one has its outcome here. */
@@ -100,12 +100,12 @@ export class Outbox<About = unknown> {
     return this.#sent.get(seq)?.givenTo;
   }
 
-  /** A server that has taken everything up to `seq` carries the session, or one that is told nothing `again`. */
-  attached(seq: number, window: number, maxMessage: number, again: boolean, attach: number): void {
-    this.#carrying = attach;
+  /** A server that has taken everything up to `seq` welcomed this attach. */
+  attached(seq: number, window: number, maxMessage: number, attach: number): void {
+    this.#taken = seq;
     this.#window = window;
     this.#maxBytes = maxMessage - HELLO_BYTES;
-    if (!again) this.#repeat = [...this.#sent].filter(([sent]) => sent > seq).map(([sent, pending]) => this.#give(sent, pending));
+    this.#welcomed = attach;
   }
 
   /** The lines that were sent and are not answered. */
@@ -113,16 +113,22 @@ export class Outbox<About = unknown> {
     return [...this.#sent].map(([seq, pending]) => line(seq, pending));
   }
 
-  /** Return the lines to send now. `more`: others go out with them. */
-  lines(more: boolean): Line[] {
+  /** Return the lines to send now on the transport of this attach. `more`: others go out with them. */
+  lines(attach: number, more: boolean): Line[] {
     const acked = this.acked;
-    const lines = this.#repeat.splice(0);
+    const lines: Line[] = [];
+    const give = (seq: number, pending: Pending<About>) => {
+      pending.givenTo = attach;
+      lines.push(line(seq, pending));
+    };
+    // What was given to the attach that was welcomed may have come after its hello.
+    for (const [seq, pending] of this.#sent) if (seq > this.#taken && pending.givenTo < this.#welcomed) give(seq, pending);
     for (let next: Pending<About> | undefined; (next = this.#unsent[0]); ) {
       // Some room is kept for answers: what fills the window may be waiting for one.
       const reserved = next.kind.startsWith("answer") ? 0 : this.#window >> 3;
       if (this.#next > acked + this.#window - reserved) break;
       this.#remove(0);
-      lines.push(this.#give(this.#next, next));
+      give(this.#next, next);
       this.#sent.set(this.#next++, next);
     }
     // What is here is told with whatever goes out anyway, and in good time before the server holds a window of it.
@@ -148,7 +154,6 @@ export class Outbox<About = unknown> {
   startOver(seq: number): Pending<About>[] {
     const sent = [...this.#sent.values()];
     this.#sent.clear();
-    this.#repeat = [];
     this.#next = seq + 1;
     this.#ackSent = seq;
     return sent;
@@ -160,11 +165,6 @@ export class Outbox<About = unknown> {
     const unsent = this.#unsent.splice(0);
     for (const pending of this.startOver(0)) pending.settle(unknownOutcome());
     for (const pending of unsent) pending.settle(error);
-  }
-
-  #give(seq: number, pending: Pending<About>): Line {
-    pending.givenTo = this.#carrying;
-    return line(seq, pending);
   }
 
   #remove(at: number): void {

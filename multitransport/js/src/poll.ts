@@ -39,7 +39,10 @@ export const openPoll: Opener = (base, link) => {
   };
   void poll().catch(() => link.ended());
   return {
-    send: (lines) => sender.push(lines),
+    get busy() {
+      return sender.busy;
+    },
+    send: (lines) => sender.send(lines),
     poke: () => held?.abort(),
     close: () => abort.abort(),
   };

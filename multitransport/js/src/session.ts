@@ -84,10 +84,10 @@ export class Session {
   }
 
   /**
-   * A transport carries the session; `asked` is what its hello did. `again`: the same one as before, as with polls; what it was given need
-   * not be repeated. `attach` is that of the hello. Returns whether the server had lost the session, so that this is another one.
+   * A transport carries the session; `asked` is what its hello did, `attach` is that of the hello. Returns whether the server had lost the
+   * session, so that this is another one.
    */
-  welcome(welcome: Welcome, asked: Hello["asked"], again = false, attach = this.attach): boolean {
+  welcome(welcome: Welcome, asked: Hello["asked"], attach = this.attach): boolean {
     const another = this.id !== null && this.id !== welcome.session;
     this.id = welcome.session;
     this.ping = welcome.ping;
@@ -96,7 +96,7 @@ export class Session {
     this.#asked = new Map(asked);
     this.#attached = true;
     if (another) this.#startOver(welcome.seq, asked);
-    this.#outbox.attached(welcome.seq, welcome.window, welcome.max_message, again, attach);
+    this.#outbox.attached(welcome.seq, welcome.window, welcome.max_message, attach);
     return another;
   }
 
@@ -176,11 +176,11 @@ export class Session {
     return this.#outbox.unanswered();
   }
 
-  /** Return the lines to send now. */
-  outgoing(): Line[] {
+  /** Return the lines to send now on the transport of this attach. */
+  outgoing(attach = this.attach): Line[] {
     if (!this.#attached) return [];
     const controls = this.#controls.splice(0);
-    return [...this.#outbox.lines(controls.length > 0), ...controls];
+    return [...this.#outbox.lines(attach, controls.length > 0), ...controls];
   }
 
   /** Take a frame of the server's. */

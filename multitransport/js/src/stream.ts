@@ -20,7 +20,10 @@ export const openStream: Opener = (base, link) => {
     .catch(() => {})
     .then(() => link.ended());
   return {
-    send: (lines) => sender.push(lines),
+    get busy() {
+      return sender.busy;
+    },
+    send: (lines) => sender.send(lines),
     close: () => abort.abort(),
   };
 };

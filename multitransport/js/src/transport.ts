@@ -18,6 +18,8 @@ export interface Link {
 }
 
 export interface Transport {
+  /** What it was given to send is on its way: more is kept from it until it has brought the answer. */
+  readonly busy?: boolean;
   send(lines: Line[]): void;
   /** Make the server answer now, where a ping among the frames would not. */
   poke?(): void;

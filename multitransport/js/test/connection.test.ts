@@ -122,6 +122,55 @@ test("a poll that learns that its session is gone begins anew", async () => {
   assert.equal(connection.status.session, "S");
 });
 
+test("a poll whose server lost what polls before it had taken is given that again, and nothing else", async () => {
+  start({ transports: ["poll"] });
+  await pass(0);
+  const polls = last("poll");
+  const send = async (event: string) => {
+    connection.session.submit("send", [event], () => {});
+    connection.pump();
+    await pass(0);
+  };
+  polls.prove();
+  polls.hello();
+  for (const event of ["a", "b", "c"]) await send(event);
+  polls.welcome({ seq: 3 });
+  assert.equal(polls.sent.length, 3);
+  polls.hello();
+  await send("d");
+  polls.sent.length = 0;
+  polls.welcome({ seq: 1 });
+  await pass(0);
+  assert.deepEqual(polls.sent, ['["send",2,"b"]', '["send",3,"c"]']);
+  polls.sent.length = 0;
+  for (let i = 0; i < 3; i += 1) {
+    polls.hear(["ack", 1]);
+    await pass(0);
+  }
+  assert.deepEqual(polls.sent, [], "once for a welcome");
+});
+
+test("what is repeated goes out once however many polls say that it is missing while it is on its way", async () => {
+  start({ transports: ["poll"] });
+  await pass(0);
+  const polls = last("poll");
+  polls.prove();
+  connection.session.submit("send", ["a"], () => {});
+  connection.pump();
+  await pass(0);
+  polls.busy = true;
+  for (let i = 0; i < 5; i += 1) {
+    polls.hello();
+    polls.welcome({ seq: 0 });
+    await pass(0);
+  }
+  polls.sent.length = 0;
+  polls.busy = false;
+  polls.hear(["ack", 0]);
+  await pass(0);
+  assert.deepEqual(polls.sent, ['["send",1,"a"]']);
+});
+
 test("the waits get short again only after a transport has lasted", async () => {
   start({ transports: ["websocket"] });
   await failing(20_000);
@@ -178,6 +227,25 @@ test("what is wanted in one turn is sent at once", async () => {
   assert.deepEqual(last("websocket").sent, []);
   await pass(0);
   assert.deepEqual(last("websocket").sent, ['["send",1,"a",null]', '["send",2,"b",null]']);
+});
+
+test("what gathers while requests are on their way goes out at once when they have arrived", async () => {
+  start({ transports: ["sse"] });
+  await pass(0);
+  last("sse").prove();
+  await pass(0);
+  last("sse").sent.length = 0;
+  last("sse").busy = true;
+  for (const event of ["a", "b"]) {
+    connection.session.submit("send", [event, null], () => {});
+    connection.pump();
+    await pass(0);
+  }
+  assert.deepEqual(last("sse").sent, []);
+  last("sse").hear(["ack", 0]);
+  last("sse").busy = false;
+  await pass(0);
+  assert.deepEqual(last("sse").sent, ['["send",1,"a",null]', '["send",2,"b",null]']);
 });
 
 test("bye goes over the socket, and closing ends it all", async () => {

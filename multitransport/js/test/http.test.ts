@@ -58,7 +58,8 @@ test("an answer that does not come in time is none, and neither is one nobody wa
   await assert.rejects(answer, { name: "AbortError" });
 });
 
-test("one POST at a time, in order, with all that gathered meanwhile", async () => {
+test("one POST at a time, in order, and ready for more when the last is answered", async () => {
+  const kilobytes = "x".repeat(100_000);
   let inFlight = 0;
   const base = await serve(({ response, frames }) => {
     inFlight += 1;
@@ -70,11 +71,14 @@ test("one POST at a time, in order, with all that gathered meanwhile", async () 
   });
   const link = new NotedLink();
   const sender = new Sender(`${base}send`, link, signal());
-  sender.push(['["ping",1]']);
-  for (let i = 2; i <= 50; i += 1) sender.push([`["ping",${i}]`]);
+  sender.send([1, 2, 3].map((seq) => `["send",${seq},"x","${kilobytes}"]`));
+  await link.until(() => link.frames.length === 1);
+  assert.ok(sender.busy);
   await link.until(() => link.frames.length === 2);
-  assert.deepEqual(server.requests.map(({ frames }) => frames.length), [2, 50]);
-  assert.deepEqual(server.requests.flatMap(({ frames }) => frames.slice(1).map(([, n]) => n)), Array.from({ length: 50 }, (_, i) => i + 1));
+  assert.ok(!sender.busy);
+  sender.send(['["send",4,"x",null]']);
+  await link.until(() => link.frames.length === 3);
+  assert.deepEqual(server.requests.map(({ frames }) => frames.slice(1).map(([, seq]) => seq)), [[1, 2], [3], [4]]);
 });
 
 test("what did not arrive is sent again, on the attach of that moment", async () => {
@@ -86,7 +90,7 @@ test("what did not arrive is sent again, on the attach of that moment", async ()
       respond(response, 409, "application/x-ndjson", `["close",${CLOSE.stale_attach},""]`);
     } else ndjson(response, ["ack", 1]);
   });
-  new Sender(`${base}send`, link, signal()).push(['["send",1,"x",null]']);
+  new Sender(`${base}send`, link, signal()).send(['["send",1,"x",null]']);
   await link.until(() => link.frames.length === 1);
   assert.deepEqual(link.frames, [["ack", 1]]);
   assert.deepEqual(server.requests.map(({ frames }) => frames.map((frame) => (frame[1] as { attach?: number }).attach ?? frame[1])), [[0, 1], [0, 1], [7, 1]]);
@@ -96,16 +100,25 @@ test("what did not arrive is sent again, on the attach of that moment", async ()
 test("where nothing goes upstream the transport is over", async () => {
   const base = await serve(({ response }) => respond(response, 502, "text/html", "no"));
   const link = new NotedLink();
-  new Sender(`${base}send`, link, signal()).push(['["ping",1]']);
+  new Sender(`${base}send`, link, signal()).send(['["ping",1]']);
   await link.until(() => link.ends > 0);
   assert.equal(server.requests.length, 4);
+});
+
+test("and where what was sent has an answer that makes no sense", async () => {
+  const base = await serve(({ response }) => ndjson(response, ["joined"]));
+  const link = new NotedLink();
+  link.heard = () => assert.fail("no room");
+  new Sender(`${base}send`, link, signal()).send(['["ping",1]']);
+  await link.until(() => link.ends > 0);
+  assert.equal(server.requests.length, 1);
 });
 
 test("after the end nothing is sent any more", async () => {
   const base = await serve(({ response }) => response.destroy());
   const abort = new AbortController();
   const link = new NotedLink();
-  new Sender(`${base}send`, link, abort.signal).push(['["ping",1]']);
+  new Sender(`${base}send`, link, abort.signal).send(['["ping",1]']);
   await server.came(1);
   abort.abort();
   await new Promise((resolve) => setTimeout(resolve, 600));

@@ -11,6 +11,8 @@ import { pass, releaseTime, stopTime } from "./time";
 /** A transport that does what the test says. */
 export class Played {
   closed = false;
+  /** What it sent is still on its way. */
+  busy = false;
   readonly sent: string[] = [];
   poked = 0;
   readonly openedMs = Date.now();
@@ -62,6 +64,9 @@ export function start(options: Options = {}): void {
     const played = new Played(name, link);
     opened.push(played);
     return {
+      get busy() {
+        return played.busy;
+      },
       send: (lines: string[]) => void played.sent.push(...lines),
       close: () => {
         played.closed = true;

@@ -35,7 +35,7 @@ type Step =
   | ["presence", label: string, room: string, meta: unknown]
   | ["answer", ask: string, data: unknown]
   | ["leave", room: string]
-  | ["hello", expected: Record<string, unknown>]
+  | ["hello", expected: Record<string, unknown>, wait?: number]
   | ["in", ...frames: ServerFrame[]]
   | ["out", frames: unknown[][]]
   | ["send", label: string, event: string, data: unknown]
@@ -86,7 +86,7 @@ class Script {
       case "leave":
         return void session.leave(step[1]);
       case "hello":
-        this.said = session.hello(undefined);
+        this.said = session.hello(undefined, step[2]);
         return this.#hello(this.said.line, step[1]);
       case "in":
         return step.slice(1).forEach((frame) => this.#receive(frame as ServerFrame));

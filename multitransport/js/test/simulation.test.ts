@@ -84,6 +84,8 @@ interface Wire {
   pass: { keys: string[]; top: number } | null;
 }
 
+const newWire = (more: Partial<Wire> = {}): Wire => ({ up: [], down: [], attach: 0, asked: new Map(), cursor: new Map(), pass: null, ...more });
+
 /** Keeps one session as protocol.md says. */
 class Server {
   readonly logs = new Map(["a", "b"].map((name) => [name, new Log()]));
@@ -93,8 +95,15 @@ class Server {
   #id = 0;
   #attach = 0;
   #claimed = 0;
+  #processed = 0;
+  /** What is claimed and still to be run. */
+  #jobs = new Map<number, unknown[]>();
   #joined = new Map<string, Position>();
   #outcomes = new Map<number, ServerFrame>();
+
+  get id(): string {
+    return `S${this.#id}`;
+  }
 
   take(wire: Wire, line: string): void {
     const frame = JSON.parse(line) as [string, ...unknown[]];
@@ -102,24 +111,46 @@ class Server {
     if (wire !== this.current) return;
     if (frame[0] === "ack") return this.#acknowledge(frame[1] as number);
     const seq = frame[1] as number;
-    if (seq <= this.#claimed) {
+    if (seq > this.#processed && seq <= this.#claimed) {
+      this.#jobs.set(seq, frame);
+      return;
+    }
+    if (seq <= this.#processed) {
       const kept = this.#outcomes.get(seq);
       if (kept) wire.down.push(kept);
-      wire.down.push(["ack", this.#claimed]);
+      wire.down.push(["ack", this.#processed]);
       return;
     }
     assert.equal(seq, this.#claimed + 1, "a seq jumps");
     this.#claimed = seq;
     this.#acknowledge(seq - WINDOW);
-    this.#run(wire, seq, frame);
+    this.#jobs.set(seq, frame);
+  }
+
+  /** Run the next frame, where it is here. */
+  work(): boolean {
+    const seq = this.#processed + 1;
+    const frame = this.#jobs.get(seq);
+    if (!frame) return false;
+    this.#jobs.delete(seq);
+    this.#processed = seq;
+    this.#run(this.current ?? newWire(), seq, frame);
     assert.ok(this.#outcomes.size <= WINDOW);
+    return true;
+  }
+
+  /** The node is gone with what it had claimed; another one has the record. */
+  die(): void {
+    this.current = null;
+    this.#jobs.clear();
   }
 
   /** The session's record is gone, as after a restart. */
   forget(): void {
     this.#id += 1;
     this.current = null;
-    this.#attach = this.#claimed = 0;
+    this.#attach = this.#claimed = this.#processed = 0;
+    this.#jobs.clear();
     this.#joined.clear();
     this.#outcomes.clear();
   }
@@ -173,16 +204,16 @@ class Server {
     this.current = wire;
     this.#acknowledge(acked);
     const welcome: Welcome = {
-      session: `S${this.#id}`,
+      session: this.id,
       token: `T${this.#id}`,
       resumed: known,
-      seq: this.#claimed,
+      seq: this.#processed + this.#jobs.size < this.#claimed ? this.#processed : this.#claimed,
       window: WINDOW,
       ping: 25,
       grace: 10,
       max_message: 1 << 20,
     };
-    wire.down.push(["welcome", welcome], ...[...this.#outcomes].sort(([a], [b]) => a - b).map(([, frame]) => frame), ["ack", this.#claimed]);
+    wire.down.push(["welcome", welcome], ...[...this.#outcomes].sort(([a], [b]) => a - b).map(([, frame]) => frame), ["ack", this.#processed]);
     for (const name of new Set([...this.#joined.keys(), ...Object.keys(rooms)])) {
       this.#enter(wire, null, name, rooms[name]?.position ?? this.#joined.get(name));
     }
@@ -245,7 +276,10 @@ class World {
   asked = 0;
   forgotten = 0;
 
-  constructor(readonly random: (below: number) => number) {
+  constructor(
+    readonly random: (below: number) => number,
+    readonly polls: boolean,
+  ) {
     for (const name of ["a", "b"]) this.join(name);
     this.session.join(this.state);
   }
@@ -264,7 +298,30 @@ class World {
 
   attach(): void {
     const { line, attach, asked } = this.session.hello(undefined);
-    this.wires.push({ up: [line], down: [], attach, asked, cursor: new Map(), pass: null });
+    this.wires.push(newWire({ up: [line], attach, asked }));
+  }
+
+  /** What carries the session goes on as another poll does: what is sent beside it may arrive before it is answered. */
+  poll(answered: boolean): void {
+    const { current } = this;
+    if (!current || this.wires.length > 1) return;
+    while (answered && current === this.current && current.down.length) this.down();
+    if (current !== this.current) return;
+    this.wires.length = 0;
+    this.attach();
+    [this.current = null] = this.wires;
+    this.current?.up.push(...current.up.filter((line) => !line.startsWith('["hello"')));
+  }
+
+  die(): void {
+    const wire = this.server.current;
+    this.server.die();
+    if (this.polls && wire === this.current && this.wires.length === 1) this.poll(false);
+    else if (wire && this.wires.includes(wire)) this.drop(wire);
+  }
+
+  send(): void {
+    this.current?.up.push(...this.session.outgoing(this.current.attach).map(asText));
   }
 
   cut(): void {
@@ -290,8 +347,15 @@ class World {
 
   up(): void {
     const wire = this.wires[this.random(this.wires.length)];
-    const line = wire?.up.shift();
-    if (wire && line) this.server.take(wire, line);
+    const [line] = wire?.up ?? [];
+    if (!wire || !line) return;
+    if (this.polls && !line.startsWith('["hello"')) {
+      // What is refused for its attach is posted again, and for its session never.
+      if (wire !== this.server.current) return;
+      if (this.server.id !== this.session.id) return this.drop(wire);
+    }
+    wire.up.shift();
+    this.server.take(wire, line);
   }
 
   down(): void {
@@ -299,11 +363,13 @@ class World {
     const frame = wire?.down.shift();
     if (!wire || !frame) return;
     if (frame[0] === "welcome") {
-      this.session.welcome(frame[1], wire.asked, false, wire.attach);
+      const again = this.polls && wire === this.current;
+      const another = this.session.welcome(frame[1], wire.asked, wire.attach);
+      if (again && another) return this.drop(wire);
       this.current = wire;
       for (const other of [...this.wires]) if (other !== wire && other.attach < wire.attach) this.drop(other);
     } else if (wire === this.current) this.session.receive(frame);
-    if (this.current) this.current.up.push(...this.session.outgoing().map(asText));
+    this.send();
   }
 
   step(): void {
@@ -318,19 +384,22 @@ class World {
     else if (what < 92) this.ask();
     else if (what < 96) this.cut();
     else if (this.wires.length < 2) this.attach();
-    if (this.current && this.random(3) === 0) this.current.up.push(...this.session.outgoing().map(asText));
+    if (this.random(2)) this.server.work();
+    if (this.polls && this.random(10) === 0) this.poll(this.random(4) > 0);
+    if (this.random(60) === 0) this.die();
+    if (this.random(3) === 0) this.send();
   }
 
   /** No more faults: everything on its way arrives. */
   settle(): void {
-    while (this.wires.length) this.cut();
-    this.attach();
-    const wire = this.wires[0] as Wire;
+    if (this.polls && this.current && this.wires.length === 1) this.poll(true);
+    else while (this.wires.length) this.cut();
     for (let quiet = 0; quiet < 3; quiet += 1) {
-      if (wire.up.length || wire.down.length) quiet = 0;
-      while (wire.up.length) this.up();
+      if (!this.wires.length) this.attach();
+      if (this.wires.some(({ up, down }) => up.length || down.length)) quiet = 0;
+      while (this.wires[0]?.up.length || this.server.work()) this.up();
       for (let i = 0; i < 10; i += 1) this.server.flush();
-      while (wire.down.length) this.down();
+      while (this.wires[0]?.down.length) this.down();
     }
   }
 }
@@ -360,10 +429,15 @@ function checkState({ server, state, told }: World, world: string): void {
   assert.deepEqual(state.position, [server.keys.epoch, server.keys.top], world);
 }
 
-for (const forgetful of [false, true]) {
-  test(`whatever is cut, nothing is lost in silence, told twice or run twice${forgetful ? ", by a server that forgets" : ""}`, () => {
+for (const { what, forgetful = false, polls = false } of [
+  { what: "" },
+  { what: ", by a server that forgets", forgetful: true },
+  { what: ", over polls", polls: true },
+  { what: ", over polls, by a server that forgets", forgetful: true, polls: true },
+]) {
+  test(`whatever is cut, nothing is lost in silence, told twice or run twice${what}`, () => {
     for (let seed = 0; seed < 400; seed += 1) {
-      const world = new World(numbers(seed));
+      const world = new World(numbers(seed), polls);
       for (let i = 0; i < 400; i += 1) {
         world.step();
         if (forgetful && world.random(150) === 0) {

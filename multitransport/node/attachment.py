@@ -152,10 +152,12 @@ class Attachment:
 
     def put(self, key: int | str, frame: Frame, *, news: bool = True) -> None:
         """Have a control frame written, in place of one with the same key, before publications that come later."""
-        self._control.pop(key, None)
+        if isinstance(key, int):  # an outcome stays before the ``ack`` that covers it
+            if key > self._processed + 1:
+                self._early = {key, *(self._early or ())}
+        else:
+            self._control.pop(key, None)
         self._control[key] = frame
-        if isinstance(key, int) and key > self._processed + 1:
-            self._early = {key, *(self._early or ())}
         if news:
             self.wake()
 

@@ -69,6 +69,17 @@ async def test_no_ack_covers_an_outcome_that_was_not_told() -> None:
     assert carried.take() == []
 
 
+@simulated
+async def test_an_outcome_that_is_told_anew_stays_before_the_ack_that_covers_it() -> None:
+    carried = Carried()
+    carried.process(1, b'["reply",1,"x"]')
+    ack = carried.attachment.acked()
+    assert ack is not None
+    carried.attachment.put("@ack", ack)
+    carried.attachment.put(1, b'["reply",1,"x"]')
+    assert carried.take() == [["reply", 1, "x"], ["ack", 1]]
+
+
 @pytest.mark.parametrize(
     ("close", "frame"),
     [

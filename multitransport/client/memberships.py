@@ -227,6 +227,7 @@ class Memberships:
         elif behind and former is not None:
             # A hello from before the first position, answered by another session: to the server, a newcomer's.
             lost = position.offset - former.offset if position.epoch == former.epoch else None
+            membership.keys.clear()
             effects.append(Gap(membership.room, position, lost))
 
     def left(self, membership: Membership, error: RequestError | None, effects: list[Effect]) -> None:

@@ -297,6 +297,20 @@ class TestStateRooms:
         assert given_up(line.take(welcome(resumed=True), state(7)))
         assert line.hello()["rooms"] == {"r": {"position": ["e", 0]}}
 
+    def test_the_keys_of_another_epoch_are_known_no_more(self) -> None:
+        line = Line()
+        line.session.join(1, "r")
+        line.hello()
+        line.hello()
+        line.session.receive(message(welcome(), state(0), key(30, "a")), 1)
+        # To another session the hello was that of a newcomer.
+        anew = ["joined", None, "r", ["f", 0], {"mode": "state", "recovered": True}]
+        effects = line.take(welcome(session="another"), anew, key(2, "a"))
+        assert effects[2:] == [
+            Gap("r", Position("f", 0), None),
+            Publication("r", "n", 2, Position("f", 2), key="a"),
+        ]
+
     def test_a_newcomer_where_nothing_is_asks_again_too(self) -> None:
         line = Line()
         line.session.join(1, "r")

@@ -14,9 +14,13 @@ from multitransport.client.names import SESSION_PREFIX, presence_of
 from multitransport.errors import RequestError
 from multitransport.protocol.position import Position
 
-__all__ = ["Membership", "Memberships"]
+__all__ = ["Ahead", "Membership", "Memberships"]
 
 _NO_OPTIONS: dict[str, Any] = {}
+
+
+class Ahead(Exception):
+    """A transport goes on in a room from more than is here; it is to be given up for one whose hello knows better."""
 
 
 @dataclass(slots=True, eq=False)
@@ -196,7 +200,7 @@ class Memberships:
         unasked: bool = False,
     ) -> None:
         """Take what a ``joined`` frame, which answers to the position ``asked``, says of this membership; ``ticket`` is
-        that of the join it answers.
+        that of the join it answers. Raises Ahead.
         """
         former = membership.position
         membership.mode = "state" if options.get("mode") == "state" else "log"
@@ -207,18 +211,23 @@ class Memberships:
         behind = membership.is_before(position)
         set_back = asked is not None and asked.epoch == position.epoch and asked.offset > position.offset
         anew = not recovered and (set_back or membership.mode == "state")
-        if behind or anew:
-            membership.position = position
         effects.append(Joined(membership.room, ticket, membership.mode, unasked))
         if membership.ticket == ticket:
             membership.ticket = None
+        if membership.mode == "state" and recovered and behind and former is not None and position.offset:
+            # A late answer to an earlier hello, or a gap after it, has emptied the room since this position was given:
+            # the values up to there do not come again.
+            raise Ahead(f"{membership.room!r} is not at {position.offset} any more")
         membership.joined = True
+        if behind or anew:
+            membership.position = position
         if anew or (behind and not recovered):
             membership.keys.clear()
             effects.append(Gap(membership.room, position, options.get("lost")))
         elif behind and former is not None:
             # A hello from before the first position, answered by another session: to the server, a newcomer's.
             lost = position.offset - former.offset if position.epoch == former.epoch else None
+            membership.keys.clear()
             effects.append(Gap(membership.room, position, lost))
 
     def left(self, membership: Membership, error: RequestError | None, effects: list[Effect]) -> None:

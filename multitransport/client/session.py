@@ -13,13 +13,14 @@ import msgspec
 from msgspec import Raw
 
 from multitransport.client.arrivals import Arrivals
-from multitransport.client.events import Effect
+from multitransport.client.events import Closed, Effect
 from multitransport.client.limits import BATCH_BYTES, MAX_UNSENT_BYTES
 from multitransport.client.link import Link
-from multitransport.client.memberships import Membership, Memberships
+from multitransport.client.memberships import Ahead, Membership, Memberships
 from multitransport.client.messages import BROKEN, decode_message, encode
 from multitransport.client.outbox import Outbox, Pending
 from multitransport.errors import Invalid
+from multitransport.protocol.codes import CloseCode
 from multitransport.protocol.frames import MAX_RATE, MIN_RATE, JoinOptions
 from multitransport.protocol.position import Position
 
@@ -225,13 +226,18 @@ class Session:
     # What comes from the server
 
     def receive(self, message: bytes | str, attach: int) -> list[Effect]:
-        """Take a message from the transport with this attach; return what it means, in order. Raises BrokenMessage."""
+        """Take a message from the transport with this attach; return what it means, in order. Raises BrokenMessage.
+
+        What follows ``Closed`` in it counts no more, nor does what else this transport tells: it is to be given up.
+        """
         effects: list[Effect] = []
         if attach < self._link.carrying:
             return effects
         try:
             for frame in decode_message(message):
                 self._arrivals.take(frame, attach, effects)
+        except Ahead as ahead:
+            effects.append(Closed(CloseCode.STALE_ATTACH, str(ahead)))
         except BROKEN as error:
             raise BrokenMessage(f"{type(error).__name__}: {error}") from error
         return effects

@@ -161,7 +161,7 @@ export class Connection implements AttemptOwner {
         // The next poll goes elsewhere anyway.
         attempt.leaving = attempt.name !== "poll";
         this.#planUpgrade();
-      } else this.session.receive(frame);
+      } else if (this.session.receive(frame)) return this.end(attempt);
     }
     this.pump();
   }

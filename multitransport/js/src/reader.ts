@@ -55,21 +55,29 @@ export class Reader {
     return { ...from, max_rate: this.maxRate ?? undefined };
   }
 
-  /** The session is in the room. `asked` is the position that was asked for. */
-  joined(position: Position, { mode, recovered, lost }: JoinedOptions, asked: Position | null): void {
+  /**
+   * The session is in the room. `asked` is the position that was asked for. Returns whether what follows goes on from more than is here, and
+   * must not be taken.
+   */
+  joined(position: Position, { mode, recovered, lost }: JoinedOptions, asked: Position | null): boolean {
     const former = this.position;
     const wentBack = asked !== null && asked[0] === position[0] && asked[1] > position[1];
     this.#keyed = mode === "state";
     // From the very beginning, only what there is now is told, and not what has ended since a part of it was told before.
     const anew = this.#keyed ? !recovered || (position[1] === 0 && this.state.size > 0) : wentBack && !recovered;
+    const behind = !covers(former, position);
+    // A late answer to an earlier hello, or a gap after it, has emptied the room since this position was given: the values up to there do not
+    // come again.
+    if (this.#keyed && recovered && behind && former && position[1]) return true;
     // A former transport may have brought more since the hello. It counts, unless the log itself is no longer that far.
-    if (anew || !covers(former, position)) {
+    if (anew || behind) {
       this.position = position;
       if (!recovered) this.#lose(lost ?? null);
       // A hello from before the first position, answered by a new session: a newcomer, to the server.
       else if (former) this.#lose(former[0] === position[0] && !this.#keyed ? position[1] - former[1] : null);
     }
     this.observer.joined();
+    return false;
   }
 
   published(offset: number | null, event: string, data: unknown, options: PublicationOptions = {}): void {

@@ -183,8 +183,8 @@ export class Session {
     return [...this.#outbox.lines(attach, controls.length > 0), ...controls];
   }
 
-  /** Take a frame of the server's. */
-  receive(frame: ServerFrame): void {
+  /** Take a frame of the server's. Returns whether the transport is to be given up for one whose hello says how far the rooms are now. */
+  receive(frame: ServerFrame): boolean | void {
     switch (frame[0]) {
       case "joined":
         return this.#joined(frame);
@@ -214,19 +214,20 @@ export class Session {
     return room?.byFrame ? undefined : room;
   }
 
-  #joined([, seq, name, position, options]: Extract<ServerFrame, { 0: "joined" }>): void {
+  #joined([, seq, name, position, options]: Extract<ServerFrame, { 0: "joined" }>): boolean | void {
     if (seq === null) {
       if (!this.#rooms.get(name)) this.#adopt(name, options);
-      this.#reading(name)?.joined(position, options, this.#asked.get(name) ?? null);
+      const asked = this.#asked.get(name) ?? null;
       this.#asked.delete(name);
-      return;
+      return this.#reading(name)?.joined(position, options, asked);
     }
     const join = this.#outbox.about(seq);
     // The answer to a join that was followed by a leave says nothing about the room joined after that.
     // Nor does what a hello was said since: that goes on from a position of its own.
     const current = join && (join.room.byFrame || this.#outbox.givenTo(seq) === this.attach);
-    if (current && join.room === this.#rooms.get(name)) join.room.joined(position, options, join.position);
+    const ahead = current && join.room === this.#rooms.get(name) && join.room.joined(position, options, join.position);
     this.#outbox.settle(seq, null);
+    return ahead;
   }
 
   /** The session is in a room that nobody here is in. */

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 import { CLOSE } from "../src/codes";
 import type { RequestError } from "../src/errors";
+import { Reader } from "../src/reader";
 import { calm, connection, failing, last, names, opened, page, stage, start } from "./played";
 import { pass, sleep } from "./time";
 
@@ -50,6 +51,21 @@ test("a final code ends everything", async () => {
   assert.deepEqual([failed[0]?.code, failed[0]?.message], ["banned", "not you"]);
   await pass(60_000);
   assert.equal(opened.length, 1);
+});
+
+test("a transport that goes on in a room from more than is here is given up, and is not to blame", async () => {
+  start();
+  await pass(0);
+  const nobody = { joined() {}, left() {}, lost() {}, published() {} };
+  connection.session.join(new Reader("a", nobody));
+  const socket = last("websocket");
+  socket.hello();
+  socket.welcome();
+  socket.hear(["joined", null, "a", ["e", 0], { mode: "state", recovered: true }], ["pub", "a", 7, "x", 1, { key: "k" }]);
+  socket.hear(["joined", null, "a", ["e", 7], { mode: "state", recovered: true }], ["at", "a", ["e", 8]]);
+  assert.deepEqual([socket.closed, connection.status.state], [true, "offline"]);
+  await pass(500);
+  assert.deepEqual(last("websocket").hello()["rooms"], { a: { position: ["e", 0] } });
 });
 
 test("silence for ping and grace is death", async () => {

@@ -44,6 +44,7 @@ type Step =
   | ["acked", seq: number]
   | ["room", room: string, expected: { position: Position | null; told: Told[]; state?: Record<string, unknown> }]
   | ["stats", expected: Record<string, number>]
+  | ["ahead", wanted: boolean]
   | ["detach"]
   | ["restart", nonce: string];
 
@@ -70,6 +71,8 @@ class Script {
   readonly readers = new Map<string, Reader>();
   settled: Record<string, unknown> = {};
   said: Hello | null = null;
+  /** Whether the transport of the last frames was to be given up. */
+  ahead = false;
 
   run(step: Step): void {
     const { session } = this;
@@ -89,7 +92,8 @@ class Script {
         this.said = session.hello(undefined, step[2]);
         return this.#hello(this.said.line, step[1]);
       case "in":
-        return step.slice(1).forEach((frame) => this.#receive(frame as ServerFrame));
+        this.ahead = step.slice(1).some((frame) => this.#receive(frame as ServerFrame));
+        return;
       case "out":
         return assert.deepEqual(frames(session.outgoing()), step[1]);
       case "send":
@@ -105,6 +109,8 @@ class Script {
         return this.#room(step[1], step[2]);
       case "stats":
         return assert.deepEqual(session.stats, step[1]);
+      case "ahead":
+        return assert.equal(this.ahead, step[1]);
       case "detach":
         return session.detach();
       case "restart":
@@ -141,9 +147,10 @@ class Script {
     assert.deepEqual(Object.fromEntries([...reader.state].map(([key, { data }]) => [key, data])), state);
   }
 
-  #receive(frame: ServerFrame): void {
-    if (frame[0] === "welcome") this.session.welcome({ ...WELCOME, ...frame[1] }, this.said?.asked ?? new Map());
-    else this.session.receive(frame);
+  #receive(frame: ServerFrame): boolean {
+    if (frame[0] !== "welcome") return this.session.receive(frame) ?? false;
+    this.session.welcome({ ...WELCOME, ...frame[1] }, this.said?.asked ?? new Map());
+    return false;
   }
 
   #hello(line: string, expected: Record<string, unknown>): void {

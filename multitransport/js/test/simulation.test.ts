@@ -368,7 +368,7 @@ class World {
       if (again && another) return this.drop(wire);
       this.current = wire;
       for (const other of [...this.wires]) if (other !== wire && other.attach < wire.attach) this.drop(other);
-    } else if (wire === this.current) this.session.receive(frame);
+    } else if (wire === this.current && this.session.receive(frame)) this.drop(wire);
     this.send();
   }
 

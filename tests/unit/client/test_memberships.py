@@ -8,6 +8,8 @@ import msgspec
 import pytest
 
 from multitransport.client.events import (
+    Closed,
+    Effect,
     Gap,
     Joined,
     Left,
@@ -16,6 +18,7 @@ from multitransport.client.events import (
     Welcomed,
 )
 from multitransport.errors import OutcomeUnknown, Refused
+from multitransport.protocol.codes import CloseCode
 from multitransport.protocol.position import Position
 from tests.unit.client.line import Line, frames, joined, message, offsets, pub, welcome
 
@@ -262,6 +265,92 @@ class TestPositions:
         (publication,) = line.take([*pub(1), {"from": "s2"}])
         assert isinstance(publication, Publication)
         assert publication.sender == "s2"
+
+
+class TestStateRooms:
+    def test_what_a_late_answer_emptied_is_not_gone_on_from(self) -> None:
+        line = emptied_late()
+        # The newer hello was said before: from 7, where the room no longer is.
+        effects = line.take(welcome(resumed=True), state(7), key(8, "c"), ["at", "r", ["e", 8]])
+        assert effects[:-1] == [Welcomed(True), Joined("r", None, "state")]
+        assert given_up(effects)
+        assert line.hello()["rooms"] == {"r": {"position": ["e", 0]}}
+        effects = line.take(welcome(resumed=True), state(0), key(3, "a"), key(7, "b"), ["at", "r", ["e", 8]])
+        assert keys(effects) == ["a", "b"]
+        assert line.session.position("r") == Position("e", 8)
+
+    def test_what_a_late_answer_emptied_and_told_again_is_gone_on_from(self) -> None:
+        line = emptied_late(key(3, "a"), key(7, "b"), key(8, "c"), ["at", "r", ["e", 8]])
+        effects = line.take(welcome(resumed=True), state(7), key(8, "c"), key(9, "d"), ["at", "r", ["e", 9]])
+        assert not given_up(effects)
+        assert keys(effects) == ["d"]
+
+    def test_a_gap_of_an_older_transport_empties_it_as_well(self) -> None:
+        line = Line()
+        line.session.join(1, "r")
+        line.attached().take(state(0), key(3, "a"), ["at", "r", ["e", 3]])
+        line.hello()
+        line.session.receive(message(key(7, "b"), ["at", "r", ["e", 7]]), 1)
+        line.take(welcome(resumed=True), state(3))
+        line.hello()
+        assert line.session.receive(message(["gap", "r", ["e", 0], None]), 2) == [Gap("r", Position("e", 0), None)]
+        assert given_up(line.take(welcome(resumed=True), state(7)))
+        assert line.hello()["rooms"] == {"r": {"position": ["e", 0]}}
+
+    def test_the_keys_of_another_epoch_are_known_no_more(self) -> None:
+        line = Line()
+        line.session.join(1, "r")
+        line.hello()
+        line.hello()
+        line.session.receive(message(welcome(), state(0), key(30, "a")), 1)
+        # To another session the hello was that of a newcomer.
+        anew = ["joined", None, "r", ["f", 0], {"mode": "state", "recovered": True}]
+        effects = line.take(welcome(session="another"), anew, key(2, "a"))
+        assert effects[2:] == [
+            Gap("r", Position("f", 0), None),
+            Publication("r", "n", 2, Position("f", 2), key="a"),
+        ]
+
+    def test_a_newcomer_where_nothing_is_asks_again_too(self) -> None:
+        line = Line()
+        line.session.join(1, "r")
+        line.hello()
+        line.hello()
+        line.session.receive(message(welcome(), state(0), key(3, "a"), ["at", "r", ["e", 3]]), 1)
+        # To another session the hello was that of a newcomer.
+        assert given_up(line.take(welcome(session="another"), state(8)))
+        assert line.hello()["rooms"] == {"r": {"position": ["e", 3]}}
+
+
+def emptied_late(*more: list[Any]) -> Line:
+    """Return a line whose latest hello names a position that an older transport, which told ``more``, has undone."""
+    line = Line()
+    line.session.join(1, "r")
+    line.attached().take(state(0), key(3, "a"))
+    line.hello()
+    line.session.receive(message(key(7, "b"), ["at", "r", ["e", 7]]), 1)
+    assert line.hello()["rooms"] == {"r": {"position": ["e", 7]}}
+    answer = message(welcome(resumed=True), state(0, recovered=False, lost=None), *more)
+    assert Gap("r", Position("e", 0), None) in line.session.receive(answer, 2)
+    return line
+
+
+def given_up(effects: list[Effect]) -> bool:
+    """Tell whether the transport is to be given up, though it is not to blame."""
+    last = effects[-1]
+    return isinstance(last, Closed) and last.code == CloseCode.STALE_ATTACH
+
+
+def state(offset: int, **more: Any) -> list[Any]:
+    return joined(None, offset, **{"mode": "state", **more})
+
+
+def key(offset: int, name: str) -> list[Any]:
+    return [*pub(offset), {"key": name}]
+
+
+def keys(effects: list[Effect]) -> list[str | None]:
+    return [each.key for each in effects if isinstance(each, Publication)]
 
 
 class TestJoins:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from multitransport.core.log import Log, Retention
 from multitransport.core.publication import Draft
@@ -21,6 +21,7 @@ __all__ = [
     "Bus",
     "LastWord",
     "NodeUnreachable",
+    "Reclaimed",
     "SessionStore",
     "StaleAttach",
     "TooManyRooms",
@@ -106,6 +107,10 @@ class Broker(Protocol):
         ...
 
 
+Reclaimed = Literal["lost", "unbegun"]
+"""What had become of a frame: whether it was begun nobody knows, or it was given back."""
+
+
 class Attached(NamedTuple):
     """A session this node speaks for from now on, and the other node that did until now, if one did."""
 
@@ -187,9 +192,9 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def reclaim(self, session_id: str, seq: int) -> bool:
-        """Hold a frame of an own session that is lost or was given back; False where it is neither, or another node was
-        the first.
+    async def reclaim(self, session_id: str, seq: int) -> Reclaimed | None:
+        """Hold a frame of an own session that is lost, or was given back ``unbegun``; return which. None where it is
+        neither, or another node was the first.
         """
         ...
 
@@ -242,15 +247,22 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def settle(self, session_id: str, unheard: Collection[str] = ()) -> SessionRecord | None:
-        """Return the record of any session as the store has it after others were at work on it; a mirror is brought
-        there. What nodes hold that have no lease is lost from now on, and what those hold that are ``unheard``, since
-        they heard nothing of what they were told, and late with renewing theirs.
+    async def gone(self, nodes: Collection[str], unheard: Collection[str] = ()) -> set[str]:
+        """Return which of these nodes carry out nothing any more: their leases were ended, or are late; by how much
+        less where they are ``unheard``, since they heard nothing of what they were told.
         """
         ...
 
-    async def give_back(self, session_id: str, seqs: Collection[int]) -> str | None:
-        """Hold these frames no more, which nobody has begun; return which node speaks for the session."""
+    async def settle(self, session_id: str, gone: Collection[str] = ()) -> SessionRecord | None:
+        """Return the record of any session as the store has it after others were at work on it; a mirror is brought
+        there. What the nodes hold that are ``gone`` is lost from now on.
+        """
+        ...
+
+    async def give_back(self, session_id: str, seqs: Collection[int], *, begun: bool = False) -> str | None:
+        """Hold these frames no more, which nobody has begun, or which may have been ``begun`` and are lost; return
+        which node speaks for the session.
+        """
         ...
 
     async def finish(self, session_id: str) -> str | None:

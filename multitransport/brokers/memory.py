@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 
-from multitransport.brokers.base import Attached, LastWord, StaleAttach, TooManyRooms
+from multitransport.brokers.base import Attached, LastWord, Reclaimed, StaleAttach, TooManyRooms
 from multitransport.core.log import Log, Retention
 from multitransport.core.publication import Draft
 from multitransport.core.session import SessionRecord
@@ -178,9 +178,9 @@ class MemorySessionStore:
             raise StaleAttach
         return record.inbox.claim(seqs, window)
 
-    async def reclaim(self, session_id: str, seq: int) -> bool:
+    async def reclaim(self, session_id: str, seq: int) -> Reclaimed | None:
         """See SessionStore. Nothing is lost but with the whole process."""
-        return False
+        return None
 
     async def commit(self, session_id: str, seq: int, outcome: Frame | None, max_bytes: int) -> bool:
         """See SessionStore."""
@@ -237,11 +237,15 @@ class MemorySessionStore:
         """See SessionStore. There is nobody to take from."""
         return None
 
-    async def settle(self, session_id: str, unheard: Collection[str] = ()) -> SessionRecord | None:
+    async def gone(self, nodes: Collection[str], unheard: Collection[str] = ()) -> set[str]:
+        """See SessionStore."""
+        return set(nodes) - {self.node}
+
+    async def settle(self, session_id: str, gone: Collection[str] = ()) -> SessionRecord | None:
         """See SessionStore."""
         return self._records.get(session_id)
 
-    async def give_back(self, session_id: str, seqs: Collection[int]) -> str | None:
+    async def give_back(self, session_id: str, seqs: Collection[int], *, begun: bool = False) -> str | None:
         """See SessionStore. They are lost with this process."""
         return await self.owner(session_id)
 

@@ -96,6 +96,7 @@ class Attachment:
         "_turn",
         "_woken",
         "abort",
+        "asked_again",
         "attach",
         "closing",
         "heartbeat",
@@ -121,6 +122,8 @@ class Attachment:
         self.attach = attach
         self.heartbeat = heartbeat
         self.reader = Reader(self, whole=transport == "poll")
+        self.asked_again = range(0)
+        """The seqs that the client was asked to send again on this transport, where it has no outcome."""
         self.abort: Callable[[], None] = _nothing
         self.closing: Close | None = None
         self.news = False

@@ -30,7 +30,18 @@ from multitransport.node.settings import Settings
 from multitransport.protocol.binary import Frame, encode_data
 from multitransport.protocol.codec import Malformed
 from multitransport.protocol.codes import CloseCode, ErrorCode
-from multitransport.protocol.frames import Bye, ClientFrame, Join, JoinOptions, Leave, Publish, Send, encode
+from multitransport.protocol.frames import (
+    Answer,
+    AnswerError,
+    Bye,
+    ClientFrame,
+    Join,
+    JoinOptions,
+    Leave,
+    Publish,
+    Send,
+    encode,
+)
 from multitransport.protocol.frames import Presence as ShowPresence
 from multitransport.protocol.position import Position
 
@@ -70,6 +81,8 @@ class Dispatch:
         self._settings = settings
         self._end = end
         self._queue = Queue(moves, checks, self._do)
+        self.take_answer: Callable[[Session, Answer | AnswerError], Coroutine[Any, Any, None]]
+        """Takes an answer to a question of the server's."""
 
     def submit(self, client: Session, job: Job) -> None:
         """Have the job run after those before it. The window and the last hello's rooms bound how many there are."""
@@ -88,8 +101,10 @@ class Dispatch:
             case JoinRequest():
                 await self._named_in_hello(client, job)
                 await self._moves.save(client)
+            case Answer() | AnswerError():
+                await self.take_answer(client, job)
             case Repeat():
-                await self._again(client, job)
+                await self.again(client, job)
             case Bye():
                 if client.tasks:
                     await asyncio.wait(client.tasks)  # a client that does not come back is not waited for: it expires
@@ -103,18 +118,17 @@ class Dispatch:
         client.tasks.add(task)
         task.add_done_callback(client.tasks.discard)
 
-    async def _again(self, client: Session, repeat: Repeat) -> None:
-        """Carry out what a node had claimed that is gone, where that can do no harm; else say that nobody knows."""
+    async def again(self, client: Session, repeat: Repeat) -> None:
+        """Carry out what a node has given back, or had claimed that is gone, where that can do no harm; else say that
+        nobody knows.
+        """
         frame, seq = repeat.frame, repeat.seq
         if not client.record.inbox.is_done(seq):
-            unbegun = self._moves.held_elsewhere(client.record).get(seq, "") is None
-            if not await self._store.reclaim(client.session_id, seq):
+            found = await self._store.reclaim(client.session_id, seq)
+            if found is None:
                 return  # whoever holds it sees to its outcome
-            if (
-                unbegun
-                or isinstance(frame, Join | Leave | ShowPresence | Malformed)
-                or (isinstance(frame, Send) and self._checks.is_repeatable(frame.event))
-            ):
+            client.in_hand.add(seq)
+            if found == "unbegun" or self._is_harmless(frame):
                 await self._do(client, frame)
                 return
             outcome = encode(("error", seq, ErrorCode.OUTCOME_UNKNOWN, "the server that began this is gone"))
@@ -123,6 +137,18 @@ class Dispatch:
             client.attachment.repeat(seq)
             client.attachment.acknowledge()
 
+    def _is_harmless(self, frame: ClientFrame | Malformed) -> bool:
+        """Tell whether a frame may be carried out though it may have been before."""
+        if isinstance(frame, Send):
+            return self._checks.is_repeatable(frame.event)
+        return not isinstance(frame, Publish)
+
+    async def forget_lost(self, client: Session, seqs: list[int]) -> None:
+        """Conclude what is lost and the client has the outcomes of: Redis has lost that they were told."""
+        for seq in seqs:
+            if await self._store.reclaim(client.session_id, seq) is not None:
+                await self.conclude(client, seq, None)
+
     async def _run(self, client: Session, frame: Join | Leave | Send | Publish | ShowPresence | Malformed) -> None:
         """Carry a frame out, record its outcome, then tell it: in this order, so that what was told is never done
         again.
@@ -130,6 +156,7 @@ class Dispatch:
         seq = frame.seq
         assert seq is not None
         if client.record.inbox.is_done(seq) or seq in self._moves.held_elsewhere(client.record, seq):
+            client.in_hand.discard(seq)
             return  # this node was taken for gone before it came to it
         entries: list[Entry] | None = None
         outcome: Frame | None = None
@@ -169,12 +196,14 @@ class Dispatch:
     async def conclude(self, client: Session, seq: int, outcome: Frame | None) -> bool:
         """Record the outcome of a frame; False where it is not to be told."""
         noted = await self._store.commit(client.session_id, seq, outcome, self._settings.max_outcome_bytes)
+        client.in_hand.discard(seq)
         # The store has said who speaks for it; what the other node says of that may be lost, or late.
-        mine = self._moves.is_mine(client)
+        self._moves.is_mine(client)
         if noted or client.state is State.ENDED:
-            await self._moves.progressed(client)
+            self._moves.progressed(client)
             return True
-        await self._moves.overruled(client, mine=mine)
+        # This node was taken for gone, and the word of another one counts.
+        await self._moves.settle(client)
         return False
 
     def _reply(self, seq: int, reply: Any, event: str) -> Frame:

@@ -72,6 +72,7 @@ class Intake:
         self._moves = moves
         self._peers = peers
         self._own = own
+        dispatch.take_answer = self._take_answer
         peers.serve(send=self._take_forwarded)
 
     def receive(
@@ -107,6 +108,8 @@ class Intake:
                 self._repeat(client, seq, frame)
             else:
                 before = seq  # one message may hold its own repeats
+                if self._peers:
+                    client.in_hand.add(seq)
                 if isinstance(frame, _ANSWERS):
                     answers.append(frame)
                 else:
@@ -126,12 +129,15 @@ class Intake:
                 client.attachment.put(answer.seq, outcome)
             client.attachment.acknowledge()
 
-    async def _take_again(self, client: Session, answer: Answer | AnswerError) -> None:
-        """Take an answer that another node holds if that is gone: nothing of it may wait behind what waits for it."""
-        while self._moves.held_elsewhere(client.record).get(answer.seq) and not client.moved:
-            await self._moves.news(client)
-        if await self._store.reclaim(client.session_id, answer.seq):
-            await self._take_answer(client, answer)
+    async def _repeat_beside(self, client: Session, repeat: Repeat) -> None:
+        """Wait for who holds a frame that nothing waits for, and carry it out where that is gone."""
+        try:
+            while self._moves.held_elsewhere(client.record).get(repeat.seq) and client.may_wait:
+                await self._moves.news(client)
+            if client.may_wait:
+                await self._dispatch.again(client, repeat)
+        finally:
+            client.repeating.discard(repeat.seq)
 
     async def _claim(self, client: Session, attach: int, frames: list[ClientFrame | Malformed]) -> int:
         """Take the acks and claim the seqs of a message, and return up to where they are repeats. Raises Close."""
@@ -256,10 +262,14 @@ class Intake:
 
     def _repeat(self, client: Session, seq: int, frame: ClientFrame | Malformed) -> None:
         if seq in self._moves.held_elsewhere(client.record, seq):
-            if isinstance(frame, _ANSWERS):
-                self._dispatch.run_beside(client, self._take_again(client, frame))
-            elif not any(isinstance(job, Repeat) and job.seq == seq for job in client.jobs):
-                self._dispatch.submit(client, Repeat(frame, seq))
+            if client.is_sent_again(seq):
+                return
+            repeat = Repeat(frame, seq)
+            if isinstance(frame, _ANSWERS) or self._dispatch.runs_beside(frame):
+                client.repeating.add(seq)
+                self._dispatch.run_beside(client, self._repeat_beside(client, repeat))
+            else:
+                self._dispatch.submit(client, repeat)
         elif client.attachment is not None:
             client.attachment.repeat(seq)
 

@@ -18,22 +18,16 @@ from multitransport.node.request import Request
 from multitransport.node.session import JoinRequest, Repeat, Session
 from multitransport.node.sessions import Sessions
 from multitransport.node.settings import Settings
+from multitransport.node.watches import Watches
 from multitransport.protocol.codes import CloseCode
+from multitransport.protocol.frames import Bye
 
 __all__ = ["Moves"]
 
 logger = logging.getLogger("multitransport")
 
-_LOOK_SECONDS = 1.0
-"""How often the store is asked about a session while other nodes hold frames of it: messages can be lost, and nodes
-die. One that nobody listened for at two of these times in a row is gone, if the store agrees.
-"""
-
 _AT_ONCE = 100
 """Sessions whose nodes are asked for at the same time."""
-
-_UNHEARD = 1_000
-"""Nodes of which is remembered since when nobody listens for them."""
 
 _FENCES = 10_000
 """Sessions that went elsewhere of which is remembered when: their own hello here may still be on its way."""
@@ -66,8 +60,7 @@ class Moves:
         self._new_session = new_session
         self._own = own
         self._leaving: dict[str, Session] = {}
-        self._watched: dict[str, int] = {}
-        self._unheard_since: dict[str, float] = {}
+        self._watches = Watches(store, self._remind, self._settle_by_id, own)
         self._fences: dict[str, int] = {}
         self.changed: Callable[[Session, frozenset[str], frozenset[int]], Coroutine[Any, Any, None]] = _ignore
         self.came_alone: Callable[[Session, float], None] = _pass
@@ -79,8 +72,8 @@ class Moves:
         """
         record, session_id = attached.record, attached.record.session_id
         if attached.former is not None:
-            busy = attached.former in self.held_elsewhere(record).values()
-            self._own(self._tell_fence(attached.former, record, record.attach, superseded=True, busy=busy))
+            awaited = attached.former in self.held_elsewhere(record).values()
+            self._own(self._tell_fence(attached.former, record, record.attach, superseded=True, awaited=awaited))
         if record.attach > attach or self._fences.get(session_id, 0) > attach:
             raise Close(CloseCode.STALE_ATTACH, "a newer transport carries this session")
         client = self._sessions.get(session_id)
@@ -94,7 +87,7 @@ class Moves:
         client.record = record
         if client is not candidate:
             client.resume_as(candidate)
-        self._watch(record)
+        self._look_into(client)
         if self._peers:
             self._own(self.save(client))
         return client
@@ -110,7 +103,7 @@ class Moves:
         client.away_since = asyncio.get_running_loop().time()
         self.came_alone(client, client.away_since)
         self._sessions.add(client)
-        self._watch(record)
+        self._look_into(client)
         return client
 
     async def taken(self, record: SessionRecord, former: str) -> None:
@@ -171,98 +164,73 @@ class Moves:
             async with asyncio.timeout(seconds):
                 await client.news.wait()
 
-    def _watch(self, record: SessionRecord) -> None:
-        """See that what other nodes hold by now for a session is done or lost, wherever it goes meanwhile."""
-        if any(self.held_elsewhere(record).values()):
-            watched = record.session_id in self._watched
-            self._watched[record.session_id] = record.inbox.claimed
-            if not watched:
-                self._own(self._look(record))
-
-    async def _look(self, record: SessionRecord) -> None:
-        session_id = record.session_id
-        try:
-            while nodes := set(filter(None, self.held_elsewhere(record, self._watched[session_id]).values())):
-                await asyncio.sleep(_LOOK_SECONDS)
-                gone = {node for node in nodes if await self._is_unheard(node, record)}
-                try:
-                    found = await self._settle_by_id(session_id, gone)
-                except BrokerUnavailable:
-                    logger.debug("%s waits on for %s", session_id, nodes)
-                    continue
-                if found is None:
-                    return
-                record = found
-        finally:
-            del self._watched[session_id]
-
-    async def _is_unheard(self, node: str, record: SessionRecord) -> bool:
-        """Say once more that it is waited for; tell whether nobody has listened to that for long."""
-        if await self._tell_fence(node, record, record.attach):
-            self._unheard_since.pop(node, None)
-            return False
-        now = asyncio.get_running_loop().time()
-        while len(self._unheard_since) > _UNHEARD:
-            del self._unheard_since[next(iter(self._unheard_since))]
-        return now - self._unheard_since.setdefault(node, now) > _LOOK_SECONDS / 2
-
-    async def settle(self, client: Session, unheard: Collection[str] = ()) -> SessionRecord | None:
-        """Bring a session to where the store has it, and tell its client what others did for it. Raises
-        BrokerUnavailable.
+    async def settle(self, client: Session, gone: Collection[str] = ()) -> SessionRecord | None:
+        """Bring a session to where the store has it, when these nodes are gone, and tell its client what others did for
+        it. Raises BrokerUnavailable.
         """
         rooms, outcomes = frozenset(client.record.rooms), frozenset(client.record.inbox.outcomes)
-        found = await self._store.settle(client.session_id, unheard)
+        found = await self._store.settle(client.session_id, gone)
         if found is not client.record:  # nothing that this node would have to say of it counts any more
             client.drop_jobs()
+        elif client.jobs or not client.moved:
+            self._watches.begin(found)
         client.stir()
         if self.is_mine(client):
             await self.changed(client, rooms, outcomes)
         return found
 
-    async def _settle_by_id(self, session_id: str, unheard: Collection[str] = ()) -> SessionRecord | None:
+    def progressed(self, client: Session) -> None:
+        """Something was carried out for a session: if another node speaks for it, that one has to tell its client; and
+        what follows may wait at another one.
+        """
+        record = client.record
+        if record.follows or client.moved:
+            for node in {record.follows, record.node if client.moved else ""} - {"", self._store.node}:
+                self._own(self._peers.tell(node, "settle", client.session_id))
+
+    def _look_into(self, client: Session) -> None:
+        """Take care of what the store says of the holders of a session that has come here."""
+        self._watches.begin(client.record)
+        if client.record.holders:
+            self._own(self._disown(client))
+
+    async def _disown(self, client: Session) -> None:
+        """Have what the store says this node holds, and it does not, be lost: an answer of the store's was."""
+        if client.taking:
+            await asyncio.wait(set(client.taking))
+        holders = client.record.holders or {}
+        not_here = [seq for seq, holder in holders.items() if holder == self._store.node and seq not in client.in_hand]
+        if not_here and self.is_mine(client):
+            await self._store.give_back(client.session_id, not_here, begun=True)
+            await self.settle(client)
+
+    async def _settle_by_id(self, session_id: str, gone: Collection[str] = ()) -> SessionRecord | None:
         client = self._sessions.get(session_id) or self._leaving.get(session_id)
         if client is not None:
-            return await self.settle(client, unheard)
-        return await self._store.settle(session_id, unheard)
+            return await self.settle(client, gone)
+        return await self._store.settle(session_id, gone)
 
     async def _tell_settled(self, session_id: str) -> None:
         """Another node has done something for a session."""
         if session_id in self._sessions or session_id in self._leaving:
             await self._settle_by_id(session_id)
 
-    async def progressed(self, client: Session) -> None:
-        """Something was carried out for a session: if another node speaks for it, that one has to tell its client; and
-        what follows may wait at another one.
-        """
-        record = client.record
-        for node in {record.follows, record.node if client.moved else ""} - {"", self._store.node}:
-            await self._peers.tell(node, "settle", client.session_id)
-
-    async def overruled(self, client: Session, *, mine: bool) -> None:
-        """The outcome of something that was carried out here is not to be told: this node was taken for gone, and the
-        word of another one counts.
-        """
-        if mine:
-            await self.settle(client)
-        else:
-            client.drop_jobs()  # nobody waits for what was claimed and not begun either
-
     # Leaving
 
     async def give_back_all(self, *, moved: bool) -> None:
-        """Give back what is not begun, of sessions that have ``moved`` or of those that are here: their clients send it
+        """Give back what is not begun, of all sessions or only of those that have ``moved``: their clients send it
         again where they are then.
         """
-        if moved:
-            self._watched = dict.fromkeys(self._watched, 0)
-        clients = list((self._leaving if moved else self._sessions).values())
+        self._watches.end_all()
+        clients = [*self._leaving.values(), *(() if moved else self._sessions.values())]
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.close_seconds):
-                await asyncio.gather(*map(self._give_back, clients))
+                await asyncio.gather(*map(self._give_back, clients), return_exceptions=True)
 
     async def _give_back(self, client: Session) -> None:
         claimed = [job for job in client.drop_jobs() if not isinstance(job, Repeat)]
         if seqs := [seq for job in claimed if (seq := getattr(job, "seq", None)) is not None]:
+            client.in_hand.difference_update(seqs)
             node = await self._store.give_back(client.session_id, seqs)
             if node not in (None, self._store.node):
                 await self._peers.tell(node, "settle", client.session_id)
@@ -282,13 +250,16 @@ class Moves:
         return cancelled
 
     async def _tell_fence(
-        self, node: str, record: SessionRecord, attach: int, *, superseded: bool = False, busy: bool = True
+        self, node: str, record: SessionRecord, attach: int, *, superseded: bool = False, awaited: bool = True
     ) -> bool:
-        return await self._peers.tell(node, "fence", record.session_id, attach, superseded, busy)
+        return await self._peers.tell(node, "fence", record.session_id, attach, superseded, awaited)
 
-    async def _fence(self, session_id: str, attach: int, superseded: bool, busy: bool) -> None:
-        """Another node speaks for a session since this attach; ``superseded``: by a hello. It waits for this one where
-        that is ``busy``.
+    async def _remind(self, node: str, record: SessionRecord) -> bool:
+        return await self._tell_fence(node, record, record.attach)
+
+    async def _fence(self, session_id: str, attach: int, superseded: bool, awaited: bool) -> None:
+        """Another node speaks for a session since this attach; ``superseded``: by a hello. It waits for what this one
+        holds where that is ``awaited``.
         """
         self._fences[session_id] = max(attach, self._fences.get(session_id, 0))
         while len(self._fences) > _FENCES:
@@ -296,9 +267,9 @@ class Moves:
         client = self._sessions.get(session_id)
         if client is None:
             if session_id not in self._leaving:
-                self._own(self._finish(session_id, awaited=busy))
+                self._own(self._finish(session_id, awaited=awaited))
         elif client.record.attach < attach or client.record.node != self._store.node:
-            self._let_go(client, superseded=superseded, awaited=busy)
+            self._let_go(client, superseded=superseded, awaited=awaited)
 
     def _let_go(self, client: Session, *, superseded: bool = False, awaited: bool = True) -> None:
         """Take no more for a session, and see what was begun here to its end. Only where a newer transport is known to
@@ -315,7 +286,7 @@ class Moves:
         client.state = next_state(client.state, Event.MOVE)
         client.record.node = ""  # what is known of it here is not to be gone by any more
         self._sessions.remove(client)
-        client.drop_jobs(JoinRequest, Repeat)
+        client.drop_jobs(JoinRequest, Repeat, Bye)
         attachment, client.attachment = client.attachment, None
         if attachment is not None:
             self._hub.leave_all(attachment.reader)

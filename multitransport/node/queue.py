@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from multitransport.core.session import State
+from multitransport.errors import BrokerUnavailable
 from multitransport.node.checks import Checks
 from multitransport.node.moves import Moves
 from multitransport.node.session import Job, Repeat, Session
+from multitransport.protocol.frames import Bye
 
 __all__ = ["Queue"]
 
@@ -47,42 +51,52 @@ class Queue:
                 if client.record.holders and (wait := self._before(client, job)) is not None:
                     await wait
                     continue
-                client.begun = True
+                client.doing = job
                 try:
                     await self._do(client, job)
                 except Exception as error:  # noqa: BLE001 - one job that cannot be done costs those after it nothing
                     self._checks.failure(error, "the server")
-                client.begun = False
+                    client.in_hand.discard(getattr(job, "seq", None) or 0)
+                client.doing = None
                 if client.jobs and client.jobs[0] is job:
                     del client.jobs[0]
         finally:
-            client.worker = None
-            client.begun = False
+            client.worker = client.doing = client.lost = None
 
     def _before(self, client: Session, job: Job) -> Coroutine[Any, Any, None] | None:
         """Return what waits for news of what comes before this and is not here; None where its turn has come."""
         seq: int | None = getattr(job, "seq", None)
         held = self._moves.held_elsewhere(client.record, seq)
         own = held.pop(seq, None) if seq is not None else None
-        beside = client.record.beside or ()
+        for each in () if isinstance(job, Bye) else client.record.beside or ():
+            held.pop(each, None)
         lost = max((each for each, holder in held.items() if not holder), default=0)
+        now = asyncio.get_running_loop().time()
         if lost <= client.forgone:
-            client.lost_since = None
-        elif client.lost_since is None:
-            client.lost_since = asyncio.get_running_loop().time()
-        if own or any(holder for each, holder in held.items() if each not in beside):
+            client.lost = None
+        elif client.lost is None or client.lost[0] < lost:
+            client.lost = lost, now
+        if own or any(held.values()):
             return self._moves.news(client)
-        if client.lost_since is not None:
-            left = client.lost_since + _REPEAT_SECONDS - asyncio.get_running_loop().time()
-            if left > 0:
-                return self._moves.news(client, left)
-            client.forgone = lost
-        return None
+        if client.lost is None:
+            return None
+        left = client.lost[1] + _REPEAT_SECONDS - now
+        return self._moves.news(client, left) if left > 0 else self._forgo(client)
+
+    async def _forgo(self, client: Session) -> None:
+        """Wait no more for the client to send again what is lost, unless it has, elsewhere."""
+        with suppress(BrokerUnavailable):
+            await self._moves.settle(client)
+        if client.lost is not None:
+            held = self._moves.held_elsewhere(client.record, client.lost[0])
+            client.forgone = max((seq for seq, holder in held.items() if not holder), default=client.forgone)
 
 
 def _place(client: Session, repeat: Repeat) -> int:
-    """Return where in the queue something that is sent again belongs: before what was claimed after it."""
+    """Return where in the queue something that is sent again belongs: before all that was claimed, or asked for, after
+    it.
+    """
     for place, job in enumerate(client.jobs):
-        if place >= client.begun and (getattr(job, "seq", None) or 0) > repeat.seq:
+        if job is not client.doing and getattr(job, "seq", math.inf) > repeat.seq:
             return place
     return len(client.jobs)

@@ -70,17 +70,19 @@ class Session:
         "admissions",
         "attachment",
         "away_since",
-        "begun",
+        "doing",
         "forgone",
         "gates",
         "http",
+        "in_hand",
         "jobs",
         "joining",
-        "lost_since",
+        "lost",
         "missed",
         "news",
         "rates",
         "record",
+        "repeating",
         "resumed",
         "settled",
         "state",
@@ -104,13 +106,17 @@ class Session:
         """A timer will see whether it is away for too long to be shown as present."""
         self.news: asyncio.Event | None = None
         """Set when something has changed of what comes before its jobs elsewhere; there while that is waited for."""
-        self.lost_since: float | None = None
-        """Since when a job waits for the client to send again what is lost before it."""
+        self.lost: tuple[int, float] | None = None
+        """Up to which seq, and since when, a job waits for the client to send again what is lost before it."""
         self.forgone = 0
         """Up to this seq nobody waits for that any more."""
         self.jobs: list[Job] = []
-        self.begun = False
-        """Whether the first of them is being done."""
+        self.doing: Job | None = None
+        """The one that is being done, the first."""
+        self.in_hand: set[int] = set()
+        """The seqs this node has claimed and not concluded; kept where the store is elsewhere."""
+        self.repeating: set[int] = set()
+        """What was sent again of frames that nothing waits for, and waits for their holders itself."""
         self.joining: str | None = None
         """The room whose check runs, or did last, unless the server has taken it out of there meanwhile."""
         self.worker: asyncio.Task[None] | None = None
@@ -175,11 +181,23 @@ class Session:
 
     def drop_jobs(self, *kinds: type) -> list[Job]:
         """Drop jobs that are not begun, those of some kinds or all, and return them."""
-        first = int(self.begun)
-        dropped = [job for job in self.jobs[first:] if not kinds or isinstance(job, kinds)]
-        self.jobs[first:] = [job for job in self.jobs[first:] if job not in dropped]
+        kept: list[Job] = []
+        dropped: list[Job] = []
+        for job in self.jobs:
+            stays = job is self.doing or (kinds and not isinstance(job, kinds))
+            (kept if stays else dropped).append(job)
+        self.jobs[:] = kept
         self.stir()
         return dropped
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether it is here and goes on."""
+        return self.state not in (State.MOVED, State.ENDED)
+
+    def is_sent_again(self, seq: int) -> bool:
+        """Tell whether a frame that another node holds, or nobody, has been sent again and waits here."""
+        return seq in self.repeating or any(isinstance(job, Repeat) and job.seq == seq for job in self.jobs)
 
     @property
     def session_id(self) -> str:

@@ -29,8 +29,10 @@ logger = logging.getLogger("multitransport")
 
 VERSION = 1
 
-_REPEAT_SECONDS = 0.1
-"""What a client that polls needs to send again what is lost, before it is told so once more."""
+_SOON_SECONDS = 0.2
+"""How long a poll is held that tells nothing new."""
+
+_SEND_AGAIN = Close(CloseCode.GOING_AWAY, "something sent was lost: send it again", retry_after_seconds=0.1)
 
 
 class Attached(NamedTuple):
@@ -75,11 +77,15 @@ class Welcome:
         settings = self._settings
         inbox = client.record.inbox
         await self._store.acknowledge(client.session_id, hello.acked)
+        held = client.record.held_elsewhere(self._store.node)
+        if told := [seq for seq, holder in held.items() if not holder and seq <= hello.acked]:
+            self._own(self._dispatch.forget_lost(client, told))
         # What a node held that is gone only the client can send again. On a stream it does so once, in good time; it
         # polls so often that it need not while that node lives.
-        held = client.record.held_elsewhere(self._store.node)
         polls = attachment.transport == "poll"
-        first = min((seq for seq, holder in held.items() if not (polls and holder)), default=inbox.claimed + 1)
+        to_send = [seq for seq in held if not polls or _is_missing(client, held, seq)]
+        first = min({*to_send, inbox.claimed + 1} - {*told})
+        attachment.asked_again = range(first, inbox.claimed + 1)
         options = {
             "v": VERSION,
             "session": client.session_id,
@@ -95,10 +101,12 @@ class Welcome:
         }
         # Without its token a client that polls could neither send nor wait for the answer of the next one.
         attachment.put("@welcome", encode(("welcome", options)), news=token != hello.token)
-        if not all(held.values()):
-            self._have_repeated(attachment)
-        for seq, outcome in inbox.to_repeat().items():
-            attachment.put(seq, outcome)
+        # What the client has it says only of all that comes before it; it must not poll as fast as it can meanwhile.
+        repeated = inbox.to_repeat()
+        for seq, outcome in repeated.items():
+            attachment.put(seq, outcome, news=not polls or seq <= inbox.processed)
+        if polls and (attachment.asked_again or max(repeated, default=0) > inbox.processed):
+            self._end_soon(attachment)
         for room in inbox.joined() - client.record.rooms.keys() - hello.rooms.keys():
             # It hears only now that it has joined, and must hear that it is out again.
             attachment.put(room, _removed_frame(room))
@@ -106,6 +114,15 @@ class Welcome:
             # A client that polls may wait for nothing else.
             attachment.put("@ack", ack, news=inbox.processed > hello.acked)
         had = await self._rejoin_all(client, attachment, hello, quiet=quiet)
+        self._have_joined(client, attachment, hello, had, knows=token == hello.token)
+        # Not awaited: where many come and go at once the others are told with a delay, and the welcome is not.
+        if any(room.startswith(PRESENCE) for room in client.record.rooms):
+            self._own(self._presence.refresh(client))
+
+    def _have_joined(
+        self, client: Session, attachment: Attachment, hello: HelloOptions, had: frozenset[str], *, knows: bool
+    ) -> None:
+        """See to the rooms a hello names that are not in the record; ``knows``: its client had this session before."""
         # What an earlier hello asked for and still waits keeps its place before the frames that rely on it, or is no
         # longer wanted.
         client.jobs[:] = [job for job in client.jobs if not isinstance(job, JoinRequest) or job.room in hello.rooms]
@@ -115,14 +132,11 @@ class Welcome:
                 continue
             if room in waiting:
                 waiting[room].options = wanted
-            elif token == hello.token and wanted.position is not None and not room.startswith(USER_INBOX):
+            elif knows and wanted.position is not None and not room.startswith(USER_INBOX):
                 # Its client knows this session and had joined, so the server has taken the session out since.
                 attachment.put(room, _removed_frame(room))
             else:
                 self._dispatch.submit(client, JoinRequest(room, wanted))
-        # Not awaited: where many come and go at once the others are told with a delay, and the welcome is not.
-        if any(room.startswith(PRESENCE) for room in client.record.rooms):
-            self._own(self._presence.refresh(client))
 
     async def _rejoin_all(
         self, client: Session, attachment: Attachment, hello: HelloOptions, *, quiet: bool
@@ -154,8 +168,12 @@ class Welcome:
         for seq in sorted(told):
             attachment.put(seq, told[seq])
         attachment.acknowledge()
-        if not all(record.held_elsewhere(self._store.node).values()):
-            self._have_repeated(attachment)
+        held = record.held_elsewhere(self._store.node)
+        if missing := [seq for seq in held if _is_missing(client, held, seq)]:
+            if attachment.transport == "poll":
+                self._end_soon(attachment)
+            elif any(seq not in attachment.asked_again for seq in missing):
+                attachment.close(_SEND_AGAIN)
         for room in rooms - record.rooms.keys():
             self._hub.leave(attachment.reader, room)
             attachment.put(room, _removed_frame(room))
@@ -165,12 +183,11 @@ class Welcome:
             known = room in heard
             await self.rejoin(client, attachment, room, options, told_at=-math.inf, known=known, quiet=known)
 
-    def _have_repeated(self, attachment: Attachment) -> None:
-        """Something is lost: have a client that polls hear of it, with this welcome or the next one, and not so often
-        that its polls overtake what it sends again.
+    def _end_soon(self, attachment: Attachment) -> None:
+        """End a poll that tells what was told before, or has to be told with the next one, but not at once: its client
+        would poll as fast as it can, and its polls overtake what it sends.
         """
-        if attachment.transport == "poll":
-            asyncio.get_running_loop().call_later(_REPEAT_SECONDS, attachment.wake)
+        asyncio.get_running_loop().call_later(_SOON_SECONDS, attachment.wake)
 
     async def rejoin(
         self,
@@ -228,3 +245,8 @@ class Welcome:
 
 def _removed_frame(room: str) -> bytes:
     return encode(("left", None, room, ErrorCode.REMOVED, "no longer in the room"))
+
+
+def _is_missing(client: Session, held: dict[int, str | None], seq: int) -> bool:
+    """Tell whether nobody has a frame but the client."""
+    return not held[seq] and not client.is_sent_again(seq)

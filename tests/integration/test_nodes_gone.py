@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from multitransport.node import moves
+from multitransport.node import watches
 from multitransport.testing.proxy import FaultProxy
 from multitransport.testing.server import ServerProcess
 from multitransport.testing.waiting import eventually
@@ -109,7 +109,7 @@ async def test_a_node_that_is_frozen_is_waited_for(tmp_path: Path) -> None:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have nodes look after each other more often."""
-    monkeypatch.setattr(moves, "_LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(watches, "_LOOK_SECONDS", 0.2)
 
 
 @asynccontextmanager

@@ -85,7 +85,7 @@ async def test_a_step_is_one_command_or_a_few() -> None:
                     ]
                 }
         several = {name: count for name, count in found.items() if count > 1}
-        assert several == {"create": 4, "attach elsewhere": 3, "settle": 3, "remove": 4}
+        assert several == {"create": 4, "attach elsewhere": 3, "settle": 2, "remove": 4}
         assert {name for name, count in found.items() if count == 0} == {"acknowledge", "find"}
 
 

@@ -138,7 +138,7 @@ async def test_who_comes_back_before_it_is_adopted_is_attached_at_once() -> None
         await other.settle("s1")
         assert moved.holders == {1: node}
         await gone(one, other)
-        await other.settle("s1")
+        await other.settle("s1", await other.gone([node]))
         assert [moved.holders, await other.adopt(LATER)] == [{1: ""}, []]
         assert await other.claim("s1", 2, [2], 8) == 1
 

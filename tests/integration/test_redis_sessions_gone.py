@@ -41,8 +41,9 @@ def taken_for_gone(by: Store, *unheard: str) -> Callable[[], Awaitable[bool]]:
     """Return what tells whether nobody is busy any more with the session."""
 
     async def settled() -> bool:
-        await by.settle("s1", unheard)
-        return set((by._speaking.mirrors["s1"].record.holders or {}).values()) == {""}
+        record = by._speaking.mirrors["s1"].record
+        await by.settle("s1", await by.gone(set(filter(None, (record.holders or {}).values())), unheard))
+        return set((record.holders or {}).values()) == {""}
 
     return settled
 
@@ -81,7 +82,7 @@ async def test_who_comes_back_before_anybody_took_it_for_gone_has_its_say() -> N
         await eventually(lambda: one._line().fault)
         await proxy.accept()
         assert await late is True
-        await other.settle("s1", [one.node])
+        await other.settle("s1", await other.gone([one.node], [one.node]))
         assert other._speaking.mirrors["s1"].record.inbox.outcomes == {1: b"done"}
 
 

@@ -12,8 +12,9 @@ if not node then
 end
 local former = node
 if node == ARGV[3] then
-    -- Where it is not known here, the answer to the attach that brought it was lost.
-    former = ARGV[10] == '1' and string.match(last, ' (.*)$') or ''
+    -- Where it is not known here, or this very attach has been, the answer to the attach that brought it was lost.
+    local again = string.match(last, '^%S*') == ARGV[5]
+    former = (again or ARGV[10] == '1') and string.match(last, ' (.*)$') or ''
 end
 if string.match(last, '^%S*') ~= ARGV[5] then
     if found[4] or tonumber(found[3]) >= tonumber(ARGV[4]) then

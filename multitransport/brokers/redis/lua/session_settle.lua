@@ -1,5 +1,5 @@
--- Read a record after others were at work on it, as any node may. KEYS record. ARGV: replication id, end of lease, node, nodes that live;
--- none where that is not known: what others hold is lost.
+-- Read a record after others were at work on it, as any node may. KEYS record. ARGV: replication id, end of lease, node, nodes that are
+-- gone: what those hold is lost.
 local wrong = lapsed()
 if wrong then
     return wrong
@@ -11,11 +11,11 @@ end
 if found[2] ~= REDIS then
     return redis.error_reply('DOUBTFUL Redis began anew, and its node has not vouched for the record yet')
 end
-local living = {[''] = true, ['-'] = true}
+local gone = {}
 for n = 4, #ARGV do
-    living[ARGV[n]] = true
+    gone[ARGV[n]] = true
 end
 if #ARGV > 3 then
-    lose(found[3], found[4], function(node) return not living[node] end)
+    lose(found[3], found[4], function(node) return gone[node] end)
 end
 return redis.call('HGETALL', KEYS[1])

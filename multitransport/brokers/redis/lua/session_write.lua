@@ -51,8 +51,19 @@ if found.attach == ARGV[9] and found.node == ARGV[3] and not found.ended then
     redis.call('HSET', KEYS[1], 'x', text(found.expires))
 end
 keep(ARGV[4], found.expires)
-local follows = seq > 0 and redis.call('HGET', KEYS[1], 'f:' .. text(found.processed + 1))
-if not follows or follows == ARGV[3] or follows == '-' then
-    follows = ''
+local follows = ''
+if seq > 0 and found.claimed > found.processed then
+    local beside = {}
+    for each in string.gmatch(found.beside or '', '%d+') do
+        beside[tonumber(each)] = true
+    end
+    local first = found.processed + 1
+    while beside[first] or early[first] do
+        first = first + 1
+    end
+    local holder = redis.call('HGET', KEYS[1], 'f:' .. text(first))
+    if holder and holder ~= ARGV[3] and holder ~= '-' then
+        follows = holder
+    end
 end
 return {found.node, text(found.expires or 0), noted, follows}

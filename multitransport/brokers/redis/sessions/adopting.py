@@ -55,7 +55,7 @@ class Adopting:
             if mirror is not None and mirror.mine:  # also where this node is ending it
                 return None
             await self._speaking.list_own(session_id)
-            record = await self._take(session_id, former, expires_after, lives=former != self._lease.node)
+            record = await self._take(session_id, former, expires_after, lives=True)
         if record is not None and former != record.node:
             await self._speaking.unlist(former, session_id)
         return record

@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Collection
 
-from multitransport.brokers.base import StaleAttach
+from multitransport.brokers.base import Reclaimed, StaleAttach
 from multitransport.brokers.redis.keys import Keys
 from multitransport.brokers.redis.scripts import Script
 from multitransport.brokers.redis.sessions.fencing import Doubtful, Fencing, Gone, Moved
@@ -27,6 +27,8 @@ _RECLAIM = Script("session_reclaim.lua", "session.lua")
 _GIVE_BACK = Script("session_give_back.lua", "session.lua")
 _SETTLE = Script("session_settle.lua", "session.lua")
 _FINISH = Script("session_finish.lua", "session.lua")
+
+_FOUND_UNBEGUN = 2
 
 
 class Holding:
@@ -49,11 +51,11 @@ class Holding:
             raise StaleAttach
         return await self._speaking.in_turn(mirror, lambda: self._claim(mirror, attach, seqs, window, beside))
 
-    async def reclaim(self, session_id: str, seq: int) -> bool:
+    async def reclaim(self, session_id: str, seq: int) -> Reclaimed | None:
         """See SessionStore."""
         mirror = self._speaking.own(session_id)
         if mirror is None:
-            return False
+            return None
         return await self._speaking.in_turn(mirror, lambda: self._reclaim(mirror, seq))
 
     async def commit(self, session_id: str, seq: int, outcome: Frame | None, max_bytes: int) -> bool:
@@ -63,42 +65,54 @@ class Holding:
             return False
         return await self._speaking.in_turn(mirror, lambda: self._commit(mirror, seq, outcome, max_bytes))
 
-    async def settle(self, session_id: str, unheard: Collection[str] = ()) -> SessionRecord | None:
+    async def gone(self, nodes: Collection[str], unheard: Collection[str] = ()) -> set[str]:
+        """See SessionStore."""
+        living = await self._lease.living(self._fencing.call, unheard)
+        if self._lease.node not in living:
+            await self._lease.checked()
+        # Where Redis lost who lives, not all have said so again.
+        return set(nodes) - set(living) if self._lease.is_regained else set()
+
+    async def settle(self, session_id: str, gone: Collection[str] = ()) -> SessionRecord | None:
         """See SessionStore."""
         mirror = self._speaking.mirrors.get(session_id)
-        if mirror is not None and (record := await self.settled(mirror, unheard)) is not None:
+        if mirror is not None and (record := await self.settled(mirror, gone)) is not None:
             return record
         try:
-            living = await self._living(unheard)
-            fields = await self._fencing.run(self._lease.node, _SETTLE, [self._keys.session(session_id)], *living)
+            fields = await self._fencing.run(self._lease.node, _SETTLE, [self._keys.session(session_id)], *gone)
         except (Gone, Doubtful, LeaseLost):
             return None
         kept = self._speaking.decoded(session_id, fields)
         return None if kept is None else kept.record
 
-    async def give_back(self, session_id: str, seqs: Collection[int]) -> str | None:
+    async def give_back(self, session_id: str, seqs: Collection[int], *, begun: bool = False) -> str | None:
         """See SessionStore."""
         mirror = self._speaking.mirrors.get(session_id)
         if mirror is None:
             return None
 
-        return await self._speaking.in_turn(mirror, lambda: self._give_back(mirror, seqs))
+        return await self._speaking.in_turn(mirror, lambda: self._give_back(mirror, seqs, begun=begun))
 
     async def finish(self, session_id: str) -> str | None:
         """See SessionStore."""
         mirror = self._speaking.mirrors.get(session_id)
         if mirror is not None and mirror.changes() != UNCHANGED:
             await self._speaking.write_in_turn(mirror)
-        node = self._lease.node if mirror is None else mirror.node
-        found = await self._fencing.run_free(_FINISH, [self._keys.session(session_id)], 0, node)
+        key, node = self._keys.session(session_id), self._lease.node if mirror is None else mirror.node
+        attach = 0
+        if mirror is not None:
+            claimed, attach = mirror.record.inbox.claimed, mirror.record.attach
+        else:
+            claimed = int(await self._fencing.call(key, "HGET", key, "c") or 0)
+        found = await self._fencing.run_free(_FINISH, [key], 0, node, claimed)
         speaks = found.decode(errors="replace") or None
-        if mirror is not None and speaks != node and not mirror.ended:
+        if mirror is not None and speaks != node and not mirror.ended and mirror.record.attach == attach:
             self._speaking.drop(mirror)
         return speaks
 
-    async def settled(self, mirror: Mirror, unheard: Collection[str] = ()) -> SessionRecord | None:
+    async def settled(self, mirror: Mirror, gone: Collection[str] = ()) -> SessionRecord | None:
         """Bring a mirror to where Redis has it; None where this node may not say anything of it any more."""
-        return await self._speaking.in_turn(mirror, lambda: self._settle(mirror, unheard))
+        return await self._speaking.in_turn(mirror, lambda: self._settle(mirror, gone))
 
     # Steps: each holds the turn of its session
 
@@ -120,25 +134,26 @@ class Holding:
             mirror.record.beside = {*new, *(seq for seq in mirror.record.beside or () if seq > inbox.processed)}
         return inbox.claim(seqs, window)
 
-    async def _reclaim(self, mirror: Mirror, seq: int) -> bool:
-        holders = mirror.record.holders or {}
-        if holders.get(seq, mirror.node) or mirror.record.inbox.is_done(seq):
-            return False
+    async def _reclaim(self, mirror: Mirror, seq: int) -> Reclaimed | None:
+        record = mirror.record
+        if (record.holders or {}).get(seq, mirror.node) or record.inbox.is_done(seq):
+            return None
         try:
-            if not await self._speaking.step(mirror, _RECLAIM, seq):
-                return False
+            found = await self._speaking.step(mirror, _RECLAIM, seq)
         except (Moved, LeaseLost):
-            mirror.record.node = ""
-            return False
-        holders[seq] = mirror.node
-        return True
+            record.node = ""
+            return None
+        if not found:
+            return None
+        record.holders = {**(record.holders or {}), seq: mirror.node}
+        return "unbegun" if found == _FOUND_UNBEGUN else "lost"
 
-    async def _give_back(self, mirror: Mirror, seqs: Collection[int]) -> str | None:
+    async def _give_back(self, mirror: Mirror, seqs: Collection[int], *, begun: bool) -> str | None:
         try:
-            node: bytes = await self._speaking.step(mirror, _GIVE_BACK, *seqs)
+            node: bytes = await self._speaking.step(mirror, _GIVE_BACK, "" if begun else "-", *seqs)
         except (Moved, LeaseLost):
             return None
-        mirror.record.holders = (mirror.record.holders or {}) | dict.fromkeys(seqs)
+        mirror.record.holders = (mirror.record.holders or {}) | dict.fromkeys(seqs, "" if begun else None)
         return node.decode(errors="replace")
 
     async def _commit(self, mirror: Mirror, seq: int, outcome: Frame | None, max_bytes: int) -> bool:
@@ -159,25 +174,17 @@ class Holding:
         self._log(mirror, changes)
         return True
 
-    async def _settle(self, mirror: Mirror, unheard: Collection[str]) -> SessionRecord | None:
+    async def _settle(self, mirror: Mirror, gone: Collection[str]) -> SessionRecord | None:
         session_id = mirror.record.session_id
         try:
             self._log(mirror, await self._speaking.write(mirror))
-            fields = await self._speaking.step(mirror, _SETTLE, *await self._living(unheard))
+            fields = await self._speaking.step(mirror, _SETTLE, *gone)
         except (Moved, LeaseLost):
             return None
         if (kept := self._speaking.decoded(session_id, fields)) is None:
             return None
         mirror.refresh(kept, self._lease.registry)
         return mirror.record
-
-    async def _living(self, unheard: Collection[str]) -> list[str]:
-        """Return the nodes that may yet do what they hold; none where nobody knows."""
-        living = await self._lease.living(self._fencing.call, unheard)
-        if self._lease.node not in living:
-            await self._lease.checked()
-        # Where Redis lost who lives, not all have said so again.
-        return living if self._lease.is_regained else []
 
     def _log(self, mirror: Mirror, changes: Changes) -> None:
         for name, fault in changes.faults.items():

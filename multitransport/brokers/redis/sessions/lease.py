@@ -151,11 +151,11 @@ class Lease:
         nobody listens to what it is told, is gone as soon as it is late with renewing its lease.
         """
         now, timing = self.now, self._timing
-        late = now - milliseconds(timing.lease_seconds / 3)
-        found = await call(self._keys[0], "ZRANGEBYSCORE", self._keys[0], late, "+inf", "WITHSCORES")
-        ends = {node.decode(errors="replace"): float(end) for node, end in zip(found[::2], found[1::2], strict=True)}
         # Where this node was late itself, perhaps it was Redis that was away, and the others come any moment.
         steady = asyncio.get_running_loop().time() - self._steady_since >= timing.overdue_seconds
+        late = now - milliseconds(timing.lease_seconds / 3) if steady else 0
+        found = await call(self._keys[0], "ZRANGEBYSCORE", self._keys[0], late, "+inf", "WITHSCORES")
+        ends = {node.decode(errors="replace"): float(end) for node, end in zip(found[::2], found[1::2], strict=True)}
         due = now + milliseconds(timing.lease_seconds - timing.overdue_seconds) if steady else late
         return [node for node in ends if node not in unheard or ends[node] >= due]
 

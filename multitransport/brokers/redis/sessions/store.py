@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Collection, Sequence
 
-from multitransport.brokers.base import Attached, LastWord
+from multitransport.brokers.base import Attached, LastWord, Reclaimed
 from multitransport.brokers.redis.connections.line import Commands, tell_of_failure
 from multitransport.brokers.redis.rooms.broker import RedisBroker
 from multitransport.brokers.redis.sessions.adopting import Adopting
@@ -174,7 +174,7 @@ class RedisSessionStore:
         """See SessionStore."""
         return await self._holding.claim(session_id, attach, seqs, window, beside)
 
-    async def reclaim(self, session_id: str, seq: int) -> bool:
+    async def reclaim(self, session_id: str, seq: int) -> Reclaimed | None:
         """See SessionStore."""
         return await self._holding.reclaim(session_id, seq)
 
@@ -182,13 +182,17 @@ class RedisSessionStore:
         """See SessionStore."""
         return await self._holding.commit(session_id, seq, outcome, max_bytes)
 
-    async def settle(self, session_id: str, unheard: Collection[str] = ()) -> SessionRecord | None:
+    async def gone(self, nodes: Collection[str], unheard: Collection[str] = ()) -> set[str]:
         """See SessionStore."""
-        return await self._holding.settle(session_id, unheard)
+        return await self._holding.gone(nodes, unheard)
 
-    async def give_back(self, session_id: str, seqs: Collection[int]) -> str | None:
+    async def settle(self, session_id: str, gone: Collection[str] = ()) -> SessionRecord | None:
         """See SessionStore."""
-        return await self._holding.give_back(session_id, seqs)
+        return await self._holding.settle(session_id, gone)
+
+    async def give_back(self, session_id: str, seqs: Collection[int], *, begun: bool = False) -> str | None:
+        """See SessionStore."""
+        return await self._holding.give_back(session_id, seqs, begun=begun)
 
     async def finish(self, session_id: str) -> str | None:
         """See SessionStore."""

@@ -172,6 +172,7 @@ class Moves:
         found = await self._store.settle(client.session_id, gone)
         if found is not client.record:  # nothing that this node would have to say of it counts any more
             client.drop_jobs()
+            client.in_hand.clear()
         elif client.jobs or not client.moved:
             self._watches.begin(found)
         client.stir()

@@ -36,13 +36,14 @@ class Watches:
         store: SessionStore,
         remind: Callable[[str, SessionRecord], Awaitable[bool]],
         settle: Callable[[str, set[str]], Awaitable[SessionRecord | None]],
-        own: Callable[[Coroutine[Any, Any, None]], object],
+        own: Callable[[Coroutine[Any, Any, Any]], asyncio.Future[Any]],
     ) -> None:
         self._store = store
         self._remind = remind
         self._settle = settle
         self._own = own
         self._watched: dict[str, int] = {}
+        self._looks: set[asyncio.Future[None]] = set()
         self._unheard: dict[str, tuple[float, float]] = {}
 
     def begin(self, record: SessionRecord) -> None:
@@ -51,11 +52,14 @@ class Watches:
             watched = record.session_id in self._watched
             self._watched[record.session_id] = record.inbox.claimed
             if not watched:
-                self._own(self._look_after(record))
+                look = self._own(self._look_after(record))
+                self._looks.add(look)
+                look.add_done_callback(self._looks.discard)
 
     def end_all(self) -> None:
         """Look no more."""
-        self._watched = dict.fromkeys(self._watched, 0)
+        for look in self._looks:
+            look.cancel()
 
     async def _look_after(self, record: SessionRecord) -> None:
         session_id = record.session_id

@@ -32,8 +32,6 @@ VERSION = 1
 _SOON_SECONDS = 0.2
 """How long a poll is held that tells nothing new."""
 
-_SEND_AGAIN = Close(CloseCode.GOING_AWAY, "something sent was lost: send it again", retry_after_seconds=0.1)
-
 
 class Attached(NamedTuple):
     """A session whose hello was taken, on the transport that carries it from now on, which has its welcome to come."""
@@ -173,7 +171,9 @@ class Welcome:
             if attachment.transport == "poll":
                 self._end_soon(attachment)
             elif any(seq not in attachment.asked_again for seq in missing):
-                attachment.close(_SEND_AGAIN)
+                attachment.close(
+                    Close(CloseCode.GOING_AWAY, "something was lost: send it again", retry_after_seconds=0.1)
+                )
         for room in rooms - record.rooms.keys():
             self._hub.leave(attachment.reader, room)
             attachment.put(room, _removed_frame(room))

@@ -85,12 +85,7 @@ class Intake:
         if not self._peers:
             return taking
         # Where the store is elsewhere, what was claimed is carried out also if the transport ends meanwhile.
-        if client.taking is None:
-            client.taking = set()
-        owned = self._own(taking)
-        client.taking.add(owned)
-        owned.add_done_callback(client.taking.discard)
-        return asyncio.shield(owned)
+        return asyncio.shield(client.note_taking(self._own(taking)))
 
     async def _receive(
         self, client: Session, attach: int, frames: list[ClientFrame | Malformed], *, alive: bool

@@ -232,7 +232,9 @@ class Moves:
         claimed = [job for job in client.drop_jobs() if not isinstance(job, Repeat)]
         if seqs := [seq for job in claimed if (seq := getattr(job, "seq", None)) is not None]:
             client.in_hand.difference_update(seqs)
-            node = await self._store.give_back(client.session_id, seqs)
+            giving = asyncio.ensure_future(self._store.give_back(client.session_id, seqs))
+            client.giving = client.note_taking(giving)  # else what waits for its end would lose them
+            node = await giving
             if node not in (None, self._store.node):
                 await self._peers.tell(node, "settle", client.session_id)
 

@@ -46,6 +46,9 @@ class Queue:
     async def _work(self, client: Session) -> None:
         try:
             while client.jobs and client.state is not State.ENDED:
+                if client.giving is not None and not client.giving.done():
+                    await asyncio.wait({client.giving})
+                    continue
                 # It stays where it is until it is done, so that a hello can see what is still to come of earlier ones.
                 job = client.jobs[0]
                 if client.record.holders and (wait := self._before(client, job)) is not None:
@@ -70,25 +73,26 @@ class Queue:
         own = held.pop(seq, None) if seq is not None else None
         for each in () if isinstance(job, Bye) else client.record.beside or ():
             held.pop(each, None)
-        lost = max((each for each, holder in held.items() if not holder), default=0)
+        busy = [each for each, holder in held.items() if holder]
+        lost = [each for each, holder in held.items() if not holder and each > client.forgone]
         now = asyncio.get_running_loop().time()
-        if lost <= client.forgone:
+        if not lost:
             client.lost = None
-        elif client.lost is None or client.lost[0] < lost:
-            client.lost = lost, now
-        if own or any(held.values()):
+        elif client.lost is None or client.lost[0] != min(lost) or min(busy, default=min(lost)) < min(lost):
+            client.lost = min(lost), now  # only now its turn has come
+        if own or busy:
             return self._moves.news(client)
         if client.lost is None:
             return None
         left = client.lost[1] + _REPEAT_SECONDS - now
-        return self._moves.news(client, left) if left > 0 else self._forgo(client)
+        return self._moves.news(client, left) if left > 0 else self._forgo(client, max(lost))
 
-    async def _forgo(self, client: Session) -> None:
+    async def _forgo(self, client: Session, through: int) -> None:
         """Wait no more for the client to send again what is lost, unless it has, elsewhere."""
         with suppress(BrokerUnavailable):
             await self._moves.settle(client)
         if client.lost is not None:
-            held = self._moves.held_elsewhere(client.record, client.lost[0])
+            held = self._moves.held_elsewhere(client.record, through)
             client.forgone = max((seq for seq, holder in held.items() if not holder), default=client.forgone)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from werkzeug.datastructures import Headers
 
@@ -19,6 +19,8 @@ from multitransport.protocol.frames import ClientFrame, JoinOptions
 
 __all__ = ["Job", "JoinRequest", "Repeat", "Session"]
 
+
+T = TypeVar("T")
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -73,6 +75,7 @@ class Session:
         "doing",
         "forgone",
         "gates",
+        "giving",
         "http",
         "in_hand",
         "jobs",
@@ -107,9 +110,11 @@ class Session:
         self.news: asyncio.Event | None = None
         """Set when something has changed of what comes before its jobs elsewhere; there while that is waited for."""
         self.lost: tuple[int, float] | None = None
-        """Up to which seq, and since when, a job waits for the client to send again what is lost before it."""
+        """Which is the first that is lost before a job, and since when it waits for the client to send that again."""
         self.forgone = 0
         """Up to this seq nobody waits for that any more."""
+        self.giving: asyncio.Future[Any] | None = None
+        """Done when what was not begun here has been given back: nothing that follows it begins before."""
         self.jobs: list[Job] = []
         self.doing: Job | None = None
         """The one that is being done, the first."""
@@ -122,8 +127,10 @@ class Session:
         self.worker: asyncio.Task[None] | None = None
         self.tasks: set[asyncio.Task[None]] | None = None
         """Concurrent handlers under way."""
-        self.taking: set[asyncio.Future[None]] | None = None
-        """Messages under way whose frames may have been claimed already; kept where the store is elsewhere."""
+        self.taking: set[asyncio.Future[Any]] | None = None
+        """Under way: messages whose frames may have been claimed already, frames being given back; kept where the store
+        is elsewhere.
+        """
         self.admissions = 1
         """How often the connect check has let it in."""
         self.gates: frozenset[Callable[..., Any]] = frozenset()
@@ -172,6 +179,14 @@ class Session:
     def under_way(self) -> list[asyncio.Task[None]]:
         """What is being carried out for it."""
         return [task for task in (self.worker, *(self.tasks or ())) if task is not None]
+
+    def note_taking(self, work: asyncio.Future[T]) -> asyncio.Future[T]:
+        """Have who lets go of it wait for this."""
+        if self.taking is None:
+            self.taking = set()
+        self.taking.add(work)
+        work.add_done_callback(self.taking.discard)
+        return work
 
     def stir(self) -> None:
         """Have who waits for news look again."""

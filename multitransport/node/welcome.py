@@ -178,8 +178,8 @@ class Welcome:
             self._hub.leave(attachment.reader, room)
             attachment.put(room, _removed_frame(room))
         heard = record.inbox.joined()
-        for room in record.rooms.keys() - rooms:
-            options = JoinOptions(record.rooms[room])
+        new = {room: JoinOptions(joined_at) for room, joined_at in record.rooms.items() if room not in rooms}
+        for room, options in new.items():  # meanwhile there may be others, of which the next change tells
             known = room in heard
             await self.rejoin(client, attachment, room, options, told_at=-math.inf, known=known, quiet=known)
 

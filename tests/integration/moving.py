@@ -18,7 +18,7 @@ from multitransport.node.node import Node
 from multitransport.protocol.codes import CloseCode
 from multitransport.testing.asgi_http import AsgiTransport
 
-__all__ = ["Frame", "Place", "Visitor"]
+__all__ = ["Frame", "Place", "Visitor", "cut_off", "told_to_repeat_above"]
 
 Frame = list[Any]
 
@@ -32,7 +32,7 @@ class Door(Protocol):
 class Place:
     """One node of several, in this process."""
 
-    def __init__(self, number: int, broker: str, lease_seconds: float = 1.0) -> None:
+    def __init__(self, number: int, broker: str, lease_seconds: float = 1.0, resume_seconds: float = 5.0) -> None:
         self.number = number
         self.app = app = Quart(__name__)
         app.secret_key = "a secret of the tests"
@@ -41,7 +41,7 @@ class Place:
             app,
             broker=broker,
             lease_seconds=lease_seconds,
-            resume_seconds=5.0,
+            resume_seconds=resume_seconds,
             presence_seconds=1.0,
             drain_seconds=1.0,
         )
@@ -188,3 +188,20 @@ class Visitor:
                         self.unseen.remove(frame)
                         return frame
                 await self.poll(place, wait=0.2)
+
+
+async def cut_off(place: Place) -> None:
+    """Have a node reach Redis no more: for the others it is dead."""
+    tasks = place.node._broker._tasks  # type: ignore[attr-defined]
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+async def told_to_repeat_above(seq: int, visitor: Visitor, place: Place, *, wait: float = 0.2) -> None:
+    """Poll until a welcome says that what was sent after this seq has to be sent again."""
+    async with asyncio.timeout(8):
+        while True:
+            welcome, *_ = await visitor.poll(place, wait=wait)
+            if welcome[1]["seq"] == seq:
+                return

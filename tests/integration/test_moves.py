@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -12,34 +10,8 @@ import pytest
 from multitransport import OutcomeUnknown
 from multitransport.core.session import SessionRecord, State
 from multitransport.testing.waiting import eventually
-from tests.integration.moving import Place, Visitor
+from tests.integration.moving import Place, Visitor, cut_off, told_to_repeat_above
 from tests.redis_server import RedisServer
-
-
-@pytest.fixture
-async def places(redis: RedisServer) -> AsyncIterator[list[Place]]:
-    async with AsyncExitStack() as stack:
-        places = [Place(number, redis.url) for number in range(3)]
-        for place in places:
-            await stack.enter_async_context(place.open())
-        yield places
-
-
-async def cut_off(place: Place) -> None:
-    """Have a node reach Redis no more: for the others it is dead."""
-    tasks = place.node._broker._tasks  # type: ignore[attr-defined]
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
-
-
-async def told_to_repeat_above(seq: int, visitor: Visitor, place: Place, *, wait: float = 0.2) -> None:
-    """Poll until a welcome says that what was sent after this seq has to be sent again."""
-    async with asyncio.timeout(8):
-        while True:
-            welcome, *_ = await visitor.poll(place, wait=wait)
-            if welcome[1]["seq"] == seq:
-                return
 
 
 async def settled(places: list[Place], visitor: Visitor) -> SessionRecord:

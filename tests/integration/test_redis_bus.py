@@ -163,6 +163,13 @@ async def test_stopping_ends_what_is_handled_and_what_is_asked(three: list[Membe
         await other
 
 
+async def test_a_node_whose_bus_was_stopped_is_not_answered_by_itself(three: list[Member]) -> None:
+    await three[0].bus.stop()
+    async with asyncio.timeout(5):
+        with pytest.raises(NodeUnreachable):
+            await three[0].bus.ask(three[0].node, "anyone?", 60.0)
+
+
 # What is not ours
 
 

@@ -183,7 +183,8 @@ class RedisBus:
         self._answered(Answer(ask_id, *await self._handled(message)))
 
     async def _handled(self, message: Any) -> tuple[bool, Any]:
-        assert self._handle is not None
+        if self._handle is None:  # it was stopped since
+            return False, None
         try:
             return True, await self._handle(message)
         except Exception:

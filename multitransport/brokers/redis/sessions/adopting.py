@@ -85,6 +85,10 @@ class Adopting:
             return await self._take(session_id, self._lease.node, expires_after, lives=False)
 
     async def _take(self, session_id: str, former: str, expires_after: int, *, lives: bool) -> SessionRecord | None:
+        async with self._speaking.resting(session_id):
+            return await self._adopt(session_id, former, expires_after, lives=lives)
+
+    async def _adopt(self, session_id: str, former: str, expires_after: int, *, lives: bool) -> SessionRecord | None:
         node, key = self._lease.node, self._keys.session(session_id)
         arguments = (former, expires_after, self._speaking.kept_for, int(lives))
         fields = None

@@ -61,7 +61,8 @@ class Attaching:
                     async with mirror.turn:
                         if self._speaking.own(session_id) is mirror:
                             return await self._attach_own(mirror, attach, secret_hash, credential)
-                return await self._attach_other(session_id, attach, secret_hash, credential)
+                async with self._speaking.resting(session_id):
+                    return await self._attach_other(session_id, attach, secret_hash, credential)
         except (Gone, Moved, LeaseLost):
             raise StaleAttach from None
 

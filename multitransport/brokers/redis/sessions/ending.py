@@ -47,7 +47,7 @@ class Ending:
         try:
             claimed = await self._speaking.step(mirror, _END, nonce, self._speaking.kept_for, *told, word=True)
         except (Moved, LeaseLost):
-            mirror.record.node = ""
+            self._speaking.drop(mirror)
             return False
         mirror.ended = f"{mirror.node} {nonce}"
         self._speaking.expire(mirror, None)

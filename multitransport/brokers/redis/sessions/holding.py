@@ -95,20 +95,21 @@ class Holding:
 
     async def finish(self, session_id: str) -> str | None:
         """See SessionStore."""
-        mirror = self._speaking.mirrors.get(session_id)
-        if mirror is not None and mirror.changes() != UNCHANGED:
-            await self._speaking.write_in_turn(mirror)
-        key, node = self._keys.session(session_id), self._lease.node if mirror is None else mirror.node
-        attach = 0
-        if mirror is not None:
-            claimed, attach = mirror.record.inbox.claimed, mirror.record.attach
-        else:
-            claimed = int(await self._fencing.call(key, "HGET", key, "c") or 0)
-        found = await self._fencing.run_free(_FINISH, [key], 0, node, claimed)
-        speaks = found.decode(errors="replace") or None
-        if mirror is not None and speaks != node and not mirror.ended and mirror.record.attach == attach:
-            self._speaking.drop(mirror)
-        return speaks
+        # Not while it comes back: what it claims here then is not to be lost, nor what is known of it forgotten.
+        async with self._speaking.coming(session_id):
+            mirror = self._speaking.mirrors.get(session_id)
+            if mirror is not None and mirror.changes() != UNCHANGED:
+                await self._speaking.write_in_turn(mirror)
+            key, node = self._keys.session(session_id), self._lease.node if mirror is None else mirror.node
+            if mirror is not None:
+                claimed = mirror.record.inbox.claimed
+            else:
+                claimed = int(await self._fencing.call(key, "HGET", key, "c") or 0)
+            found = await self._fencing.run_free(_FINISH, [key], 0, node, claimed)
+            speaks = found.decode(errors="replace") or None
+            if mirror is not None and speaks != node and not mirror.ended:
+                self._speaking.drop(mirror)
+            return speaks
 
     async def settled(self, mirror: Mirror, gone: Collection[str] = ()) -> SessionRecord | None:
         """Bring a mirror to where Redis has it; None where this node may not say anything of it any more."""

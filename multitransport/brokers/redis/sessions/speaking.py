@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -83,6 +83,20 @@ class Speaking:
         those that Redis says are this node's takes one whose hello is under way for one that nobody carries.
         """
         return self._comings.setdefault(session_id, asyncio.Lock())
+
+    @contextlib.asynccontextmanager
+    async def resting(self, session_id: str) -> AsyncIterator[None]:
+        """Hold the turn of a session that becomes this node's, where this one holds frames of it: the answer to a step
+        that is under way would say that it is another node's. A step that waits for a node to vouch for the record is
+        not waited for without end.
+        """
+        mirror = self.mirrors.get(session_id)
+        async with contextlib.AsyncExitStack() as held:
+            if mirror is not None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._timing.vouch_seconds):
+                        await held.enter_async_context(mirror.turn)
+            yield
 
     def take_up(self, session_id: str, kept: Kept) -> Mirror:
         """Speak for the session of which Redis said this."""

@@ -192,9 +192,9 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def reclaim(self, session_id: str, seq: int) -> Reclaimed | None:
-        """Hold a frame of an own session that is lost, or was given back ``unbegun``; return which. None where it is
-        neither, or another node was the first.
+    async def reclaim(self, session_id: str, seqs: Collection[int]) -> dict[int, Reclaimed]:
+        """Hold those of these frames of an own session that are lost, or were given back ``unbegun``, and return which
+        are what; the others another node holds, or they are done.
         """
         ...
 

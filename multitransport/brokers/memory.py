@@ -178,9 +178,9 @@ class MemorySessionStore:
             raise StaleAttach
         return record.inbox.claim(seqs, window)
 
-    async def reclaim(self, session_id: str, seq: int) -> Reclaimed | None:
+    async def reclaim(self, session_id: str, seqs: Collection[int]) -> dict[int, Reclaimed]:
         """See SessionStore. Nothing is lost but with the whole process."""
-        return None
+        return {}
 
     async def commit(self, session_id: str, seq: int, outcome: Frame | None, max_bytes: int) -> bool:
         """See SessionStore."""

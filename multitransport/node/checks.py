@@ -23,7 +23,7 @@ from multitransport.node.request import Request
 from multitransport.node.rooms import Room
 from multitransport.node.session import Session
 from multitransport.protocol.codes import ErrorCode
-from multitransport.protocol.frames import DataOptions
+from multitransport.protocol.frames import Answer, AnswerError, DataOptions, Send
 
 __all__ = ["Checks"]
 
@@ -64,7 +64,7 @@ class Checks:
             event: Handler(_what(event), ready(each.function), _payload(each), each.repeatable, each.gate)
             for event, each in declarations.handlers.items()
         }
-        self.concurrent = frozenset(event for event, each in declarations.handlers.items() if each.concurrent)
+        self._concurrent = frozenset(event for event, each in declarations.handlers.items() if each.concurrent)
         """Events for whose handlers the next frame need not wait."""
         self._gates = {each: ready(each) for each in _gates(declarations)}
         self._middlewares = [ready(function) for function in declarations.middlewares]
@@ -124,6 +124,12 @@ class Checks:
             await self._allow(f"{call.kind} in {call.name!r}", client, call, function)
         else:
             await function()
+
+    def runs_beside(self, frame: object) -> bool:
+        """Tell whether the frames after this one do not wait for it. A handler may wait for an answer."""
+        if isinstance(frame, Send):
+            return frame.event in self._concurrent
+        return isinstance(frame, Answer | AnswerError)
 
     def is_repeatable(self, event: str) -> bool:
         """Tell whether this event's handler may run again where nobody knows whether it has run."""

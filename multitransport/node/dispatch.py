@@ -24,6 +24,7 @@ from multitransport.node.moves import Moves
 from multitransport.node.payload import decode_json
 from multitransport.node.presence import Presence
 from multitransport.node.queue import Queue
+from multitransport.node.repeats import Repeats
 from multitransport.node.rooms import PRESENCE, SESSION_INBOX, USER_INBOX, Room, RoomTable, rooms_of_application
 from multitransport.node.session import Job, JoinRequest, Repeat, Session
 from multitransport.node.settings import Settings
@@ -34,7 +35,6 @@ from multitransport.protocol.frames import (
     Answer,
     AnswerError,
     Bye,
-    ClientFrame,
     Join,
     JoinOptions,
     Leave,
@@ -80,7 +80,8 @@ class Dispatch:
         self._moves = moves
         self._settings = settings
         self._end = end
-        self._queue = Queue(moves, checks, self._do)
+        self._queue = queue = Queue(moves, checks, self._do)
+        self.repeats = Repeats(store, moves, checks, queue, do=self._do, conclude=self.conclude)
         self.take_answer: Callable[[Session, Answer | AnswerError], Coroutine[Any, Any, None]]
         """Takes an answer to a question of the server's."""
 
@@ -88,14 +89,10 @@ class Dispatch:
         """Have the job run after those before it. The window and the last hello's rooms bound how many there are."""
         self._queue.submit(client, job)
 
-    def runs_beside(self, frame: ClientFrame | Malformed) -> bool:
-        """Tell whether frames after this one do not wait for it."""
-        return isinstance(frame, Send) and frame.event in self._checks.concurrent
-
     async def _do(self, client: Session, job: Job) -> None:
         match job:
-            case Send() if self.runs_beside(job):
-                self.run_beside(client, self._run(client, job))
+            case Send() if self._checks.runs_beside(job):
+                client.run_beside(self._run(client, job))
             case Send() | Join() | Leave() | Publish() | ShowPresence() | Malformed():
                 await self._run(client, job)
             case JoinRequest():
@@ -104,50 +101,11 @@ class Dispatch:
             case Answer() | AnswerError():
                 await self.take_answer(client, job)
             case Repeat():
-                await self.again(client, job)
+                await self.repeats.again(client, job)
             case Bye():
                 if client.tasks:
                     await asyncio.wait(client.tasks)  # a client that does not come back is not waited for: it expires
                 self._end(client, "bye")
-
-    def run_beside(self, client: Session, work: Coroutine[Any, Any, None]) -> None:
-        """Have something done for a session that its frames do not wait for."""
-        if client.tasks is None:
-            client.tasks = set()
-        task = asyncio.get_running_loop().create_task(work)
-        client.tasks.add(task)
-        task.add_done_callback(client.tasks.discard)
-
-    async def again(self, client: Session, repeat: Repeat) -> None:
-        """Carry out what a node has given back, or had claimed that is gone, where that can do no harm; else say that
-        nobody knows.
-        """
-        frame, seq = repeat.frame, repeat.seq
-        if not client.record.inbox.is_done(seq):
-            found = await self._store.reclaim(client.session_id, seq)
-            if found is None:
-                return  # whoever holds it sees to its outcome
-            client.in_hand.add(seq)
-            if found == "unbegun" or self._is_harmless(frame):
-                await self._do(client, frame)
-                return
-            outcome = encode(("error", seq, ErrorCode.OUTCOME_UNKNOWN, "the server that began this is gone"))
-            await self.conclude(client, seq, outcome)
-        if client.attachment is not None:
-            client.attachment.repeat(seq)
-            client.attachment.acknowledge()
-
-    def _is_harmless(self, frame: ClientFrame | Malformed) -> bool:
-        """Tell whether a frame may be carried out though it may have been before."""
-        if isinstance(frame, Send):
-            return self._checks.is_repeatable(frame.event)
-        return not isinstance(frame, Publish)
-
-    async def forget_lost(self, client: Session, seqs: list[int]) -> None:
-        """Conclude what is lost and the client has the outcomes of: Redis has lost that they were told."""
-        for seq in seqs:
-            if await self._store.reclaim(client.session_id, seq) is not None:
-                await self.conclude(client, seq, None)
 
     async def _run(self, client: Session, frame: Join | Leave | Send | Publish | ShowPresence | Malformed) -> None:
         """Carry a frame out, record its outcome, then tell it: in this order, so that what was told is never done

@@ -12,13 +12,14 @@ from multitransport.core.session import Event, State, next_state
 from multitransport.errors import Refuse, request_error
 from multitransport.node.admission import Admission
 from multitransport.node.attachment import Close
+from multitransport.node.checks import Checks
 from multitransport.node.dispatch import Dispatch
 from multitransport.node.moves import Moves
 from multitransport.node.payload import read_data
 from multitransport.node.peers import Peers
 from multitransport.node.presence import Presence
 from multitransport.node.request import Request
-from multitransport.node.session import Repeat, Session
+from multitransport.node.session import Session
 from multitransport.node.sessions import Sessions
 from multitransport.node.settings import Settings
 from multitransport.node.verbs import ServerVerbs
@@ -54,6 +55,7 @@ class Intake:
         settings: Settings,
         store: SessionStore,
         admission: Admission,
+        checks: Checks,
         dispatch: Dispatch,
         presence: Presence,
         verbs: ServerVerbs,
@@ -65,6 +67,7 @@ class Intake:
         self._settings = settings
         self._store = store
         self._admission = admission
+        self._checks = checks
         self._dispatch = dispatch
         self._presence = presence
         self._verbs = verbs
@@ -90,7 +93,13 @@ class Intake:
     async def _receive(
         self, client: Session, attach: int, frames: list[ClientFrame | Malformed], *, alive: bool
     ) -> None:
-        before = await self._claim(client, attach, frames)
+        repeats = self._dispatch.repeats
+        reclaimed = await repeats.reclaim(client, frames)
+        try:
+            before = await self._claim(client, attach, frames)
+        except Close:
+            await repeats.give_back(client, reclaimed)
+            raise
         # From the claim on nothing here waits until all are submitted, so that messages cannot overtake one another.
         if alive:
             self._heard(client)
@@ -100,7 +109,8 @@ class Intake:
             if seq is None:
                 self._take(client, frame)
             elif seq <= before:
-                self._repeat(client, seq, frame)
+                if not repeats.take(client, frame, seq, reclaimed.pop(seq, None)) and client.attachment is not None:
+                    client.attachment.repeat(seq)
             else:
                 before = seq  # one message may hold its own repeats
                 if self._peers:
@@ -113,7 +123,7 @@ class Intake:
             if self._verbs.is_asked_here(answer.id):
                 await self._take_answer(client, answer)
             else:
-                self._dispatch.run_beside(client, self._take_answer(client, answer))
+                client.run_beside(self._take_answer(client, answer))
 
     async def _take_answer(self, client: Session, answer: Answer | AnswerError) -> None:
         outcome = await self._answer(client, answer)
@@ -124,16 +134,6 @@ class Intake:
                 client.attachment.put(answer.seq, outcome)
             client.attachment.acknowledge()
 
-    async def _repeat_beside(self, client: Session, repeat: Repeat) -> None:
-        """Wait for who holds a frame that nothing waits for, and carry it out where that is gone."""
-        try:
-            while self._moves.held_elsewhere(client.record).get(repeat.seq) and client.may_wait:
-                await self._moves.news(client)
-            if client.may_wait:
-                await self._dispatch.again(client, repeat)
-        finally:
-            client.repeating.discard(repeat.seq)
-
     async def _claim(self, client: Session, attach: int, frames: list[ClientFrame | Malformed]) -> int:
         """Take the acks and claim the seqs of a message, and return up to where they are repeats. Raises Close."""
         acks: list[Ack] = []
@@ -142,7 +142,7 @@ class Intake:
         for frame in frames:
             if (numbered := getattr(frame, "seq", None)) is not None:
                 seqs.append(numbered)
-                if isinstance(frame, _ANSWERS) or self._dispatch.runs_beside(frame):
+                if self._checks.runs_beside(frame):
                     beside.append(numbered)
             elif isinstance(frame, Ack):
                 acks.append(frame)
@@ -254,19 +254,6 @@ class Intake:
         except Refuse as refuse:
             return encode(("error", frame.seq, refuse.code, refuse.message))
         return None
-
-    def _repeat(self, client: Session, seq: int, frame: ClientFrame | Malformed) -> None:
-        if seq in self._moves.held_elsewhere(client.record, seq):
-            if client.is_sent_again(seq):
-                return
-            repeat = Repeat(frame, seq)
-            if isinstance(frame, _ANSWERS) or self._dispatch.runs_beside(frame):
-                client.repeating.add(seq)
-                self._dispatch.run_beside(client, self._repeat_beside(client, repeat))
-            else:
-                self._dispatch.submit(client, repeat)
-        elif client.attachment is not None:
-            client.attachment.repeat(seq)
 
 
 def _is_hello(frame: ClientFrame | Malformed) -> bool:

@@ -156,6 +156,19 @@ class Moves:
         """Return which other nodes hold frames up to a seq, or all, that are not done; none where they are lost."""
         return record.held_elsewhere(self._store.node, through)
 
+    def not_in_hand(self, client: Session, through: int | None) -> dict[int, str | None]:
+        """Return the holders of frames up to a seq, or all, that are not done and not in hand here; this node is one of
+        what it is just taking.
+        """
+        holders, inbox = client.record.holders or {}, client.record.inbox
+        return {
+            seq: holder
+            for seq, holder in holders.items()
+            if (through is None or seq <= through)
+            and not (holder == self._store.node and seq in client.in_hand)
+            and not inbox.is_done(seq)
+        }
+
     async def news(self, client: Session, seconds: float | None = None) -> None:
         """Wait, for so long at most, until something has changed of what other nodes hold for a session."""
         if client.news is None:

@@ -152,7 +152,13 @@ class Node:
         self._welcome = Welcome(**common, **rooms, **serving)
         self._moves.changed = self._welcome.tell_changes
         self.intake = Intake(
-            **common, **serving, **moving, admission=self._admission, verbs=self.verbs, peers=self._peers
+            **common,
+            **serving,
+            **moving,
+            checks=self.checks,
+            admission=self._admission,
+            verbs=self.verbs,
+            peers=self._peers,
         )
 
     def _new_session(self, record: SessionRecord, request: Request) -> Session:

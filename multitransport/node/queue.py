@@ -12,7 +12,7 @@ from multitransport.core.session import State
 from multitransport.errors import BrokerUnavailable
 from multitransport.node.checks import Checks
 from multitransport.node.moves import Moves
-from multitransport.node.session import Job, Repeat, Session
+from multitransport.node.session import Job, Session
 from multitransport.protocol.frames import Bye
 
 __all__ = ["Queue"]
@@ -34,12 +34,17 @@ class Queue:
         self._do = do
 
     def submit(self, client: Session, job: Job) -> None:
-        """Have the job done after those before it; what is sent again comes before what was claimed after it."""
-        if isinstance(job, Repeat):
-            client.jobs.insert(_place(client, job), job)
-            client.stir()
-        else:
-            client.jobs.append(job)
+        """Have the job done after those before it."""
+        client.jobs.append(job)
+        self._have_work_done(client)
+
+    def submit_again(self, client: Session, job: Job, seq: int) -> None:
+        """Have what is sent again done before what was claimed after it."""
+        client.jobs.insert(_place(client, seq), job)
+        client.stir()
+        self._have_work_done(client)
+
+    def _have_work_done(self, client: Session) -> None:
         if client.worker is None:
             client.worker = asyncio.get_running_loop().create_task(self._work(client))
 
@@ -69,7 +74,7 @@ class Queue:
     def _before(self, client: Session, job: Job) -> Coroutine[Any, Any, None] | None:
         """Return what waits for news of what comes before this and is not here; None where its turn has come."""
         seq: int | None = getattr(job, "seq", None)
-        held = self._moves.held_elsewhere(client.record, seq)
+        held = self._moves.not_in_hand(client, seq)
         own = held.pop(seq, None) if seq is not None else None
         for each in () if isinstance(job, Bye) else client.record.beside or ():
             held.pop(each, None)
@@ -96,11 +101,11 @@ class Queue:
             client.forgone = max((seq for seq, holder in held.items() if not holder), default=client.forgone)
 
 
-def _place(client: Session, repeat: Repeat) -> int:
+def _place(client: Session, seq: int) -> int:
     """Return where in the queue something that is sent again belongs: before all that was claimed, or asked for, after
     it.
     """
     for place, job in enumerate(client.jobs):
-        if job is not client.doing and getattr(job, "seq", math.inf) > repeat.seq:
+        if job is not client.doing and getattr(job, "seq", math.inf) > seq:
             return place
     return len(client.jobs)

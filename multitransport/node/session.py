@@ -5,7 +5,7 @@ runs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
@@ -179,6 +179,14 @@ class Session:
     def under_way(self) -> list[asyncio.Task[None]]:
         """What is being carried out for it."""
         return [task for task in (self.worker, *(self.tasks or ())) if task is not None]
+
+    def run_beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have something done for it that its frames do not wait for."""
+        if self.tasks is None:
+            self.tasks = set()
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     def note_taking(self, work: asyncio.Future[T]) -> asyncio.Future[T]:
         """Have who lets go of it wait for this."""

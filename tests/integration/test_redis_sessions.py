@@ -95,19 +95,19 @@ async def test_of_two_outcomes_of_one_frame_one_is_told(pair: list[Store]) -> No
     await one.claim("s1", 1, [1, 2, 3], 8)
     moved, _ = await other.attach("s1", 2)
     assert await other.commit("s1", 1, b"unknown", 100) is False, "one holds it"
-    assert await other.reclaim("s1", 1) is None
+    assert await other.reclaim("s1", [1]) == {}
     await one.finish("s1")
-    assert await other.reclaim("s1", 1) is None, "it has not heard of that"
+    assert await other.reclaim("s1", [1]) == {}, "it has not heard of that"
     await other.settle("s1")
     assert moved.holders == {1: "", 2: "", 3: ""}
     for seq, outcome in [(1, b"unknown"), (3, None)]:
-        assert await other.reclaim("s1", seq) == "lost"
-        assert await other.reclaim("s1", seq) is None, "it is not lost any more"
+        assert await other.reclaim("s1", [seq]) == {seq: "lost"}
+        assert await other.reclaim("s1", [seq]) == {}, "it is not lost any more"
         assert await one.commit("s1", seq, b"done", 100) is False
         assert await other.commit("s1", seq, outcome, 100) is True
     assert (moved.inbox.outcomes, moved.inbox.early, moved.holders) == ({1: b"unknown"}, {3}, {2: ""})
     assert await one.commit("s1", 2, b"done", 100) is False, "what is lost is nobody's"
-    assert await other.reclaim("s1", 1) is None
+    assert await other.reclaim("s1", [1]) == {}
 
 
 async def test_what_is_given_back_is_known_not_to_be_begun(pair: list[Store]) -> None:
@@ -122,7 +122,7 @@ async def test_what_is_given_back_is_known_not_to_be_begun(pair: list[Store]) ->
     assert record.follows == "", "nobody holds it"
     assert await other.settle("s1") is moved
     assert (moved.holders, moved.beside) == ({2: None, 3: one.node}, {3})
-    assert await other.reclaim("s1", 2) == "unbegun"
+    assert await other.reclaim("s1", [1, 2, 3]) == {2: "unbegun"}
     assert await other.commit("s1", 2, b"two", 100) is True
     assert (moved.follows, moved.inbox.outcomes) == ("", {2: b"two"}), "nothing waits for what is beside"
     assert await one.commit("s1", 3, None, 100) is True

@@ -64,7 +64,7 @@ async def test_who_is_out_of_hearing_and_late_is_gone_long_before_its_lease_ends
         node = one.node
         await cut_off(proxy)
         await eventually(taken_for_gone(other, node), 3.0)
-        assert await other.reclaim("s1", 1)
+        assert await other.reclaim("s1", [1])
         assert await other.commit("s1", 1, b"unknown", 100) is True
         late = [asyncio.create_task(one.commit("s1", seq, b"done", 100)) for seq in (1, 2)]
         await proxy.accept()

@@ -28,7 +28,7 @@ _GIVE_BACK = Script("session_give_back.lua", "session.lua")
 _SETTLE = Script("session_settle.lua", "session.lua")
 _FINISH = Script("session_finish.lua", "session.lua")
 
-_FOUND_UNBEGUN = 2
+_BECAME: dict[int, Reclaimed] = {1: "lost", 2: "unbegun"}
 
 
 class Holding:
@@ -51,12 +51,12 @@ class Holding:
             raise StaleAttach
         return await self._speaking.in_turn(mirror, lambda: self._claim(mirror, attach, seqs, window, beside))
 
-    async def reclaim(self, session_id: str, seq: int) -> Reclaimed | None:
+    async def reclaim(self, session_id: str, seqs: Collection[int]) -> dict[int, Reclaimed]:
         """See SessionStore."""
         mirror = self._speaking.own(session_id)
         if mirror is None:
-            return None
-        return await self._speaking.in_turn(mirror, lambda: self._reclaim(mirror, seq))
+            return {}
+        return await self._speaking.in_turn(mirror, lambda: self._reclaim(mirror, seqs))
 
     async def commit(self, session_id: str, seq: int, outcome: Frame | None, max_bytes: int) -> bool:
         """See SessionStore."""
@@ -135,19 +135,19 @@ class Holding:
             mirror.record.beside = {*new, *(seq for seq in mirror.record.beside or () if seq > inbox.processed)}
         return inbox.claim(seqs, window)
 
-    async def _reclaim(self, mirror: Mirror, seq: int) -> Reclaimed | None:
+    async def _reclaim(self, mirror: Mirror, seqs: Collection[int]) -> dict[int, Reclaimed]:
         record = mirror.record
-        if (record.holders or {}).get(seq, mirror.node) or record.inbox.is_done(seq):
-            return None
+        free = [seq for seq, holder in record.held_elsewhere(mirror.node).items() if seq in seqs and not holder]
+        if not free:
+            return {}
         try:
-            found = await self._speaking.step(mirror, _RECLAIM, seq)
+            found = await self._speaking.step(mirror, _RECLAIM, *free)
         except (Moved, LeaseLost):
             record.node = ""
-            return None
-        if not found:
-            return None
-        record.holders = {**(record.holders or {}), seq: mirror.node}
-        return "unbegun" if found == _FOUND_UNBEGUN else "lost"
+            return {}
+        became = {seq: _BECAME[each] for seq, each in zip(free, found, strict=True) if each}
+        record.holders = {**(record.holders or {}), **dict.fromkeys(became, mirror.node)}
+        return became
 
     async def _give_back(self, mirror: Mirror, seqs: Collection[int], *, begun: bool) -> str | None:
         try:

@@ -62,7 +62,7 @@ async def test_no_key_outlives_what_it_is_of(tmp_path: Path) -> None:
             assert left > 0, f"{key} is kept for ever"
         sessions = {visitor.session_id for visitor in visitors.visitors}
         await asyncio.gather(*(visitor.close() for visitor in visitors.everybody))
-        await eventually(lambda: sessions <= {note["session"] for note in visitors.cluster.noted("ended")}, 10.0)
+        await eventually(lambda: sessions <= {note["session"] for note in visitors.cluster.noted("ended")}, 40.0)
         ended = [note["session"] for note in visitors.cluster.noted("ended")]
         assert len(ended) == len(set(ended)), "an end was called back twice"
         await visitors.cluster.stop()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from msgspec import structs
 
 from multitransport.brokers.redis import RedisBroker, Timing
+from multitransport.brokers.redis.connections.connection import ConnectionLost
+from multitransport.brokers.redis.scripts import Script
 from multitransport.brokers.redis.sessions.store import RedisSessionStore
 from multitransport.core.session import SessionRecord
 from multitransport.testing.proxy import FaultProxy
@@ -16,7 +19,7 @@ from multitransport.testing.waiting import eventually
 from tests.redis_nodes import FAST
 from tests.redis_server import RedisServer
 
-__all__ = ["BRIEF", "KEYS", "LATER", "Store", "cut_off", "frozen", "gone", "make", "stores"]
+__all__ = ["BRIEF", "KEYS", "LATER", "Interruption", "Store", "cut_off", "frozen", "gone", "make", "stores"]
 
 BRIEF = structs.replace(FAST, lease_seconds=0.6, session_seconds=5.0)
 KEYS = ["former secret", "secret"]
@@ -94,3 +97,30 @@ async def cut_off(proxy: FaultProxy) -> None:
     """Let nothing through any more."""
     await proxy.refuse()
     proxy.cut()
+
+
+class Interruption:
+    """The connection of a store is lost in the next step of this kind, once Redis has carried it out, and only when the
+    test lets go of it; ``unheard``: before Redis has.
+    """
+
+    def __init__(self, store: RedisSessionStore, script: Script, *, unheard: bool = False) -> None:
+        self.reached = asyncio.Event()
+        self._let_go = asyncio.Event()
+        self._script = script
+        self._unheard = unheard
+        line: Any = store._line()
+        self._run = line.run_script
+        line.run_script = self._run_script
+
+    def let_go(self) -> None:
+        self._let_go.set()
+
+    async def _run_script(self, script: Script, keys: list[bytes], *arguments: str | int | bytes) -> Any:
+        if script is not self._script or self.reached.is_set():
+            return await self._run(script, keys, *arguments)
+        if not self._unheard:
+            await self._run(script, keys, *arguments)
+        self.reached.set()
+        await self._let_go.wait()
+        raise ConnectionLost("for the test")

@@ -176,8 +176,10 @@ class Attachment:
 
     def acknowledge(self) -> None:
         """Let ``ack`` cover all that is processed, after the outcomes there are of it: also those that another node was
-        the first to know.
+        the first to know. Where it is told already, that is no news.
         """
+        if self._processed == self._inbox.processed:
+            return
         for seq in range(self._processed + 1, self._inbox.processed + 1):
             if self._early and seq in self._early:
                 self._early.remove(seq)

@@ -146,7 +146,7 @@ class Dispatch:
         if attachment is None:
             return
         if outcome is not None:
-            attachment.put(seq, outcome, news=False)
+            attachment.put(seq, outcome)
         attachment.acknowledge()
         if entries:
             await self._begin(client, entries, told=True)

@@ -187,7 +187,7 @@ class Moves:
             client.drop_jobs()
             client.in_hand.clear()
         elif client.jobs or not client.moved:
-            self._watches.begin(found)
+            self._watches.begin(client.record)
         client.stir()
         if self.is_mine(client):
             await self.changed(client, rooms, outcomes)

@@ -83,8 +83,8 @@ class Queue:
         now = asyncio.get_running_loop().time()
         if not lost:
             client.lost = None
-        elif client.lost is None or client.lost[0] != min(lost) or min(busy, default=min(lost)) < min(lost):
-            client.lost = min(lost), now  # only now its turn has come
+        elif client.lost is None or client.lost[0] != (min(lost), max(lost)) or min(busy, default=math.inf) < min(lost):
+            client.lost = (min(lost), max(lost)), now  # only now its turn has come, or more is lost
         if own or busy:
             return self._moves.news(client)
         if client.lost is None:

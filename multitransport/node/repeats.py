@@ -84,6 +84,8 @@ class Repeats:
         """Conclude what is lost and the client has the outcomes of: the store has lost that they were told."""
         for seq in await self._store.reclaim(client.session_id, seqs):
             await self._conclude(client, seq, None)
+        if client.attachment is not None:
+            client.attachment.acknowledge()
 
     async def _wait_beside(self, client: Session, repeat: Repeat) -> None:
         """Wait for who holds a frame that nothing waits for, and carry it out where that is gone."""

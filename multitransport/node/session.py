@@ -109,8 +109,10 @@ class Session:
         """A timer will see whether it is away for too long to be shown as present."""
         self.news: asyncio.Event | None = None
         """Set when something has changed of what comes before its jobs elsewhere; there while that is waited for."""
-        self.lost: tuple[int, float] | None = None
-        """Which is the first that is lost before a job, and since when it waits for the client to send that again."""
+        self.lost: tuple[tuple[int, int], float] | None = None
+        """Which are the first and the last that are lost before a job, and since when it waits for the client to send
+        them again.
+        """
         self.forgone = 0
         """Up to this seq nobody waits for that any more."""
         self.giving: asyncio.Future[Any] | None = None

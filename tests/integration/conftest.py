@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 
 import pytest_asyncio
 
-from tests.integration.moving import Place
+from tests.integration.moving import Place, three_places
 from tests.redis_nodes import Node, nodes
 from tests.redis_server import RedisServer
 
@@ -26,8 +25,5 @@ async def pair(redis: RedisServer) -> AsyncIterator[list[Node]]:
 
 @pytest_asyncio.fixture
 async def places(redis: RedisServer) -> AsyncIterator[list[Place]]:
-    async with AsyncExitStack() as stack:
-        places = [Place(number, redis.url) for number in range(3)]
-        for place in places:
-            await stack.enter_async_context(place.open())
+    async with three_places(redis.url) as places:
         yield places

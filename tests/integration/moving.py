@@ -7,20 +7,24 @@ import itertools
 import json
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol
 
 import httpx
 from quart import Quart
 
 from multitransport import MultiTransport, Session
+from multitransport.core.session import SessionRecord
 from multitransport.node.node import Node
 from multitransport.protocol.codes import CloseCode
 from multitransport.testing.asgi_http import AsgiTransport
+from multitransport.testing.waiting import eventually
 
-__all__ = ["Frame", "Place", "Visitor", "cut_off", "told_to_repeat_above"]
+__all__ = ["Frame", "Place", "Visitor", "cut_off", "settled", "take_for_gone", "three_places", "told_to_repeat_above"]
 
 Frame = list[Any]
+
+_TYPE = {"Content-Type": "application/x-ndjson"}
 
 
 class Door(Protocol):
@@ -117,6 +121,10 @@ class Place:
         async with lifespan, self.http:
             yield
 
+    async def stop(self) -> None:
+        """Have it stop as its server does."""
+        await self.app.extensions["multitransport"].stop()
+
 
 class Visitor:
     """A client whose every request goes where it is sent."""
@@ -137,6 +145,25 @@ class Visitor:
         self.attach += 1
         return await self._post(place, "poll", frames, wait=wait, rooms=self.positions)
 
+    @asynccontextmanager
+    async def listening(self, place: Door, *frames: Frame) -> AsyncIterator[Frame]:
+        """Open a stream, with these frames, and give its welcome; wait for what else it says with ``hears``."""
+        self.attach += 1
+        heard = len(self.heard)
+        task = asyncio.create_task(self._listen(place, self._message(frames)))
+        try:
+            [welcome] = await eventually(lambda: [frame for frame in self.heard[heard:] if frame[0] == "welcome"])
+            yield welcome
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def hears(self, *wanted: Any, seconds: float = 10.0) -> Frame:
+        """Return the first frame on a stream that begins like this and was not waited for yet."""
+        found = await eventually(lambda: self._seen(wanted), seconds)
+        assert found is not None
+        return found
+
     async def send(self, place: Door, *frames: Frame) -> list[Frame]:
         """Send these frames, again where the session is just moving."""
         while True:
@@ -152,19 +179,28 @@ class Visitor:
         return [kind, next(self.seqs), *rest]
 
     async def _post(self, place: Door, path: str, frames: tuple[Frame, ...], **options: Any) -> list[Frame]:
-        hello = {"v": 1, "new": self.new, "attach": self.attach, "acked": self.acked, "auth": None, **options}
-        if self.token is not None:
-            hello["token"] = self.token
-        body = "\n".join(map(json.dumps, [["hello", hello], *frames]))
-        answer = await place.http.post(path, content=body, headers={"Content-Type": "application/x-ndjson"}, timeout=10)
+        content = self._message(frames, **options)
+        answer = await place.http.post(path, content=content, headers=_TYPE, timeout=10)
         found = [json.loads(line) for line in answer.text.split("\n") if line]
         for frame in found:
             self._hear(frame)
-        self.heard += found
-        self.unseen += found
         return found
 
+    async def _listen(self, place: Door, content: str) -> None:
+        async with place.http.stream("POST", "sse", content=content, headers=_TYPE) as response:
+            async for line in response.aiter_lines():
+                if line.startswith("data: "):
+                    self._hear(json.loads(line.removeprefix("data: ")))
+
+    def _message(self, frames: tuple[Frame, ...], **options: Any) -> str:
+        hello = {"v": 1, "new": self.new, "attach": self.attach, "acked": self.acked, "auth": None, **options}
+        if self.token is not None:
+            hello["token"] = self.token
+        return "\n".join(map(json.dumps, [["hello", hello], *frames]))
+
     def _hear(self, frame: Frame) -> None:
+        self.heard.append(frame)
+        self.unseen.append(frame)
         match frame:
             case ["ack", int(through)]:
                 self.acked = max(self.acked, through)
@@ -182,12 +218,28 @@ class Visitor:
     async def until(self, place: Door, *wanted: Any, seconds: float = 10.0) -> Frame:
         """Poll on until a frame begins like this that was not waited for yet, and return it."""
         async with asyncio.timeout(seconds):
-            while True:
-                for frame in self.unseen:
-                    if frame[: len(wanted)] == list(wanted):
-                        self.unseen.remove(frame)
-                        return frame
+            while (found := self._seen(wanted)) is None:
                 await self.poll(place, wait=0.2)
+            return found
+
+    def _seen(self, wanted: tuple[Any, ...]) -> Frame | None:
+        for frame in self.unseen:
+            if frame[: len(wanted)] == list(wanted):
+                self.unseen.remove(frame)
+                return frame
+        return None
+
+
+@asynccontextmanager
+async def three_places(broker: str) -> AsyncIterator[list[Place]]:
+    """Run three nodes over one broker."""
+    async with AsyncExitStack() as stack:
+        places = [Place(number, broker) for number in range(3)]
+        for place in places:
+            await stack.enter_async_context(place.open())
+        yield places
+        for place in places:
+            place.gate.set()
 
 
 async def cut_off(place: Place) -> None:
@@ -198,6 +250,12 @@ async def cut_off(place: Place) -> None:
     await asyncio.wait(tasks)
 
 
+async def take_for_gone(gone: Place, visitor: Visitor, *by: Place) -> None:
+    """Have the frames of a node be lost, as where it is late and nobody hears it, and these other nodes know that."""
+    for place in by:
+        await place.node._moves._settle_by_id(visitor.session, {gone.node._store.node})
+
+
 async def told_to_repeat_above(seq: int, visitor: Visitor, place: Place, *, wait: float = 0.2) -> None:
     """Poll until a welcome says that what was sent after this seq has to be sent again."""
     async with asyncio.timeout(8):
@@ -205,3 +263,16 @@ async def told_to_repeat_above(seq: int, visitor: Visitor, place: Place, *, wait
             welcome, *_ = await visitor.poll(place, wait=wait)
             if welcome[1]["seq"] == seq:
                 return
+
+
+async def settled(places: list[Place], visitor: Visitor) -> SessionRecord:
+    """Return the record when no node holds any frame of it any more."""
+    async with asyncio.timeout(5):
+        while True:
+            owners = [place for place in places if visitor.session in place.node.sessions]
+            if len(owners) == 1:  # else one of them is yet to hear of the other
+                await owners[0].node._store.settle(visitor.session)
+                record = owners[0].node.sessions[visitor.session].record
+                if not record.holders:
+                    return record
+            await asyncio.sleep(0.05)

@@ -8,23 +8,10 @@ from typing import Any
 import pytest
 
 from multitransport import OutcomeUnknown
-from multitransport.core.session import SessionRecord, State
+from multitransport.core.session import State
 from multitransport.testing.waiting import eventually
-from tests.integration.moving import Place, Visitor, cut_off, told_to_repeat_above
+from tests.integration.moving import Place, Visitor, cut_off, settled, told_to_repeat_above
 from tests.redis_server import RedisServer
-
-
-async def settled(places: list[Place], visitor: Visitor) -> SessionRecord:
-    """Return the record when no node holds any frame of it any more."""
-    async with asyncio.timeout(5):
-        while True:
-            owners = [place for place in places if visitor.session in place.node.sessions]
-            if len(owners) == 1:  # else one of them is yet to hear of the other
-                await owners[0].node._store.settle(visitor.session)
-                record = owners[0].node.sessions[visitor.session].record
-                if not record.holders:
-                    return record
-            await asyncio.sleep(0.05)
 
 
 async def test_each_poll_and_each_message_may_come_to_another_node(places: list[Place]) -> None:
@@ -191,7 +178,7 @@ async def test_what_a_node_that_stops_has_not_begun_is_given_back_and_sent_again
     await eventually(lambda: places[0].ran == [["begin", 1]])
     await visitor.poll(places[1], waits)
     await visitor.poll(places[2], follows)
-    await places[1].app.extensions["multitransport"].stop()
+    await places[1].stop()
     await told_to_repeat_above(1, visitor, places[2])
     places[0].gate.set()
     await visitor.send(places[2], waits, follows)
@@ -347,7 +334,7 @@ async def test_an_end_whose_node_stops_in_its_callbacks_is_announced_again_but_n
     places[0].stuck = True
     await visitor.poll(places[0], ["bye"])
     await eventually(lambda: places[0].ended_once)
-    await places[0].app.extensions["multitransport"].stop()
+    await places[0].stop()
     await eventually(lambda: any(place.ended for place in places[1:]), 10.0)
     await eventually(lambda: not any(len(place.node.sessions) for place in places[1:]))
     assert sorted(reason for place in places for reason in place.ended) == ["bye", "expired"]
@@ -358,7 +345,7 @@ async def test_who_stays_at_a_node_that_stops_is_adopted_and_resumes_elsewhere(p
     visitor = Visitor()
     await visitor.poll(places[0], visitor.frame("join", "hall"), visitor.frame("send", "note", 1))
     await visitor.until(places[0], "reply", 2)
-    await places[0].app.extensions["multitransport"].stop()
+    await places[0].stop()
     await eventually(lambda: any(place.node.sessions for place in places[1:]), 10.0)
     await places[1].rt.publish("hall", "said", "meanwhile")
     assert (await visitor.until(places[2], "pub", "hall"))[4] == "meanwhile"

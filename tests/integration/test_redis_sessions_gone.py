@@ -114,3 +114,14 @@ async def test_who_was_late_itself_takes_nobody_for_gone(late: str) -> None:
         settled = taken_for_gone(other, one.node)
         assert not await settled()
         await eventually(settled, 3.0)
+
+
+async def test_who_is_not_back_yet_when_redis_is_is_waited_for_though_its_lease_is_long_over() -> None:
+    async with moved() as (proxy, one, other):
+        await cut_off(proxy)
+        other._line().restart("for the test")  # type: ignore[attr-defined]
+        await eventually(lambda: other._line().connections == 2)
+        await other._lease.checked()
+        nodes = other._lease._keys[0]
+        await other._fencing.call(nodes, "ZADD", nodes, other._lease.now - 2_000, one.node)
+        assert await other.gone([one.node]) == set()

@@ -308,7 +308,9 @@ async def test_what_is_malformed_is_refused_and_counted(
     await eventually(lambda: pair[0].broker.refused == 1)
     await pair[1].say("a", b"1")
     await eventually(lambda: witness.data == [b"1"])
-    assert (witness.gaps, pair[0].flashed, len(caplog.records)) == ([], [], 1)
+    # A machine that stands still for half a second has more to say.
+    told = [record for record in caplog.records if record.msg.startswith("refused")]
+    assert (witness.gaps, pair[0].flashed, len(told)) == ([], [], 1)
 
 
 # Where Redis is

@@ -7,6 +7,18 @@ from multitransport.core.session import TRANSITIONS, Event, SessionRecord, State
 from multitransport.protocol.position import Position
 
 
+def test_what_other_nodes_hold_is_what_is_not_done_and_not_ones_own() -> None:
+    record = SessionRecord("s", "n", b"", None, 1)
+    record.inbox.claim([1, 2, 3, 4, 5], 64)
+    assert record.held_elsewhere("a") == {}
+    record.holders = {1: "b", 2: "a", 3: "", 4: None, 5: "b"}
+    assert record.held_elsewhere("a") == {1: "b", 3: "", 4: None, 5: "b"}
+    assert record.held_elsewhere("a", 3) == {1: "b", 3: ""}
+    record.inbox.commit(1, None, 0)
+    record.inbox.commit(4, None, 0)
+    assert record.held_elsewhere("a") == {3: "", 5: "b"}
+
+
 def after(*events: Event) -> State:
     state = State.UNCONFIRMED
     for event in events:

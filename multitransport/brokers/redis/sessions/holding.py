@@ -145,7 +145,7 @@ class Holding:
         except (Moved, LeaseLost):
             record.node = ""
             return {}
-        became = {seq: _BECAME[each] for seq, each in zip(free, found, strict=True) if each}
+        became: dict[int, Reclaimed] = {seq: _BECAME[each] for seq, each in zip(free, found, strict=True) if each}
         record.holders = {**(record.holders or {}), **dict.fromkeys(became, mirror.node)}
         return became
 

@@ -114,7 +114,7 @@ class Dispatch:
         seq = frame.seq
         assert seq is not None
         if client.record.inbox.is_done(seq) or seq in self._moves.held_elsewhere(client.record, seq):
-            client.in_hand.discard(seq)
+            client.in_hand -= {seq}
             return  # this node was taken for gone before it came to it
         entries: list[Entry] | None = None
         outcome: Frame | None = None
@@ -154,7 +154,7 @@ class Dispatch:
     async def conclude(self, client: Session, seq: int, outcome: Frame | None) -> bool:
         """Record the outcome of a frame; False where it is not to be told."""
         noted = await self._store.commit(client.session_id, seq, outcome, self._settings.max_outcome_bytes)
-        client.in_hand.discard(seq)
+        client.in_hand -= {seq}
         # The store has said who speaks for it; what the other node says of that may be lost, or late.
         self._moves.is_mine(client)
         if noted or client.state is State.ENDED:

@@ -114,7 +114,7 @@ class Intake:
             else:
                 before = seq  # one message may hold its own repeats
                 if self._peers:
-                    client.in_hand.add(seq)
+                    client.in_hand |= {seq}
                 if isinstance(frame, _ANSWERS):
                     answers.append(frame)
                 else:

@@ -185,7 +185,7 @@ class Moves:
         found = await self._store.settle(client.session_id, gone)
         if found is not client.record:  # nothing that this node would have to say of it counts any more
             client.drop_jobs()
-            client.in_hand.clear()
+            client.in_hand = frozenset()
         elif client.jobs or not client.moved:
             self._watches.begin(client.record)
         client.stir()
@@ -244,7 +244,7 @@ class Moves:
     async def _give_back(self, client: Session) -> None:
         claimed = [job for job in client.drop_jobs() if not isinstance(job, Repeat)]
         if seqs := [seq for job in claimed if (seq := getattr(job, "seq", None)) is not None]:
-            client.in_hand.difference_update(seqs)
+            client.in_hand = client.in_hand.difference(seqs)
             giving = asyncio.ensure_future(self._store.give_back(client.session_id, seqs))
             client.giving = client.note_taking(giving)  # else what waits for its end would lose them
             node = await giving

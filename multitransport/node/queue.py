@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from typing import Any
 
 from multitransport.core.session import State
@@ -16,6 +16,8 @@ from multitransport.node.session import Job, Session
 from multitransport.protocol.frames import Bye
 
 __all__ = ["Queue"]
+
+logger = logging.getLogger("multitransport")
 
 _REPEAT_SECONDS = 5.0
 """How long what comes after frames that are lost waits for their client to send those again."""
@@ -64,7 +66,7 @@ class Queue:
                     await self._do(client, job)
                 except Exception as error:  # noqa: BLE001 - one job that cannot be done costs those after it nothing
                     self._checks.failure(error, "the server")
-                    client.in_hand.discard(getattr(job, "seq", None) or 0)
+                    client.in_hand -= {getattr(job, "seq", None)}
                 client.doing = None
                 if client.jobs and client.jobs[0] is job:
                     del client.jobs[0]
@@ -94,8 +96,12 @@ class Queue:
 
     async def _forgo(self, client: Session, through: int) -> None:
         """Wait no more for the client to send again what is lost, unless it has, elsewhere."""
-        with suppress(BrokerUnavailable):
+        try:
             await self._moves.settle(client)
+        except BrokerUnavailable as error:
+            logger.debug("%s goes on after what is lost: %s", client.session_id, error)
+        except Exception as error:  # noqa: BLE001 - what waits in the queue goes on all the same
+            self._checks.failure(error, "the server")
         if client.lost is not None:
             held = self._moves.held_elsewhere(client.record, through)
             client.forgone = max((seq for seq, holder in held.items() if not holder), default=client.forgone)

@@ -64,7 +64,7 @@ class Repeats:
             return False
         elif not client.is_sent_again(seq):
             if self._checks.runs_beside(frame):
-                client.repeating.add(seq)
+                client.repeating |= {seq}
                 client.run_beside(self._wait_beside(client, Repeat(frame, seq)))
             else:
                 self._queue.submit_again(client, Repeat(frame, seq), seq)
@@ -95,13 +95,13 @@ class Repeats:
             if client.may_wait:
                 await self.again(client, repeat)
         finally:
-            client.repeating.discard(repeat.seq)
+            client.repeating -= {repeat.seq}
 
     def _carry_out(self, client: Session, frame: ClientFrame | Malformed, seq: int, found: Reclaimed) -> None:
         """Carry out what a node has given back, or had claimed that is gone where that can do no harm; else say that
         nobody knows.
         """
-        client.in_hand.add(seq)
+        client.in_hand |= {seq}
         if found == "lost" and not self._is_harmless(frame):
             client.run_beside(self._give_up(client, seq))
         elif self._checks.runs_beside(frame):

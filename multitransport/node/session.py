@@ -120,9 +120,9 @@ class Session:
         self.jobs: list[Job] = []
         self.doing: Job | None = None
         """The one that is being done, the first."""
-        self.in_hand: set[int] = set()
+        self.in_hand: frozenset[int] = frozenset()
         """The seqs this node has claimed and not concluded; kept where the store is elsewhere."""
-        self.repeating: set[int] = set()
+        self.repeating: frozenset[int] = frozenset()
         """What was sent again of frames that nothing waits for, and waits for their holders itself."""
         self.joining: str | None = None
         """The room whose check runs, or did last, unless the server has taken it out of there meanwhile."""

@@ -148,14 +148,14 @@ async def test_what_is_concurrent_and_sent_again_stands_before_nothing_and_waits
         client, _ = await held.begin(ELSEWHERE, beside=1)
         for _ in range(3):
             await held.send(1, "beside")
-        assert (client.jobs, client.repeating, len(client.tasks or ())) == ([], {1}, 1)
+        assert (client.jobs, client.repeating, len(client.tasks or ())) == ([], frozenset({1}), 1)
         await held.send(2)
         assert held.ran == [2]
         client.record.inbox.commit(1, b'["reply",1,"x"]', 100)
         held.hears(client)
         await simulated_loop().settle()
         assert of_kind(held.site.take(held.attachment), "reply") == [[1, "x"]]
-        assert (client.repeating, client.tasks) == (set(), set())
+        assert (client.repeating, client.tasks) == (frozenset(), set())
 
 
 @simulated

@@ -90,7 +90,6 @@ class Holding:
         mirror = self._speaking.mirrors.get(session_id)
         if mirror is None:
             return None
-
         return await self._speaking.in_turn(mirror, lambda: self._give_back(mirror, seqs, begun=begun))
 
     async def finish(self, session_id: str) -> str | None:

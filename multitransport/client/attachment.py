@@ -77,6 +77,18 @@ class Attachment:
         if not self._aborted.done():
             self._aborted.set_result(None)
 
+    async def ended(self) -> Ended:
+        """Wait for the end of the transport and return how it came. HTTP libraries keep their time limits by cancelling
+        the task they run in: where that gets out, the transport is lost and not the client.
+        """
+        try:
+            return await self.task
+        except asyncio.CancelledError:
+            waiting = asyncio.current_task()
+            if waiting is None or waiting.cancelling():
+                raise  # it is the one who waits that is cancelled
+            return self._ended(TransportLost("cancelled"))
+
     async def end(self) -> None:
         """Let go of the transport and all it holds."""
         self.task.cancel()

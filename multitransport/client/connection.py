@@ -130,7 +130,7 @@ class Connection:
                 self.attached.set()
                 while not await self._until_ended(attachment):
                     attachment = self.attachment = await self._switch(attachment)
-            return await attachment.task
+            return await attachment.ended()
         finally:
             self.attached.clear()
             await attachment.end()

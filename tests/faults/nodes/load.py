@@ -62,8 +62,13 @@ class Visitor:
 
     @property
     def state(self) -> str:
-        """What its client is doing."""
-        return f"{self.client.status} after {self.client.reconnects} reconnects"
+        """What its client is doing, and where it waits when it has no transport."""
+        connection, running = self.client._connection, self.client._running
+        told = f"{self.client.status} after {self.client.reconnects} reconnects"
+        if self.client.status == "connected" or running is None:
+            return told
+        tasks = [running, *([] if connection.attachment is None else [connection.attachment.task])]
+        return f"{told} ({connection.last_end}; waits in {' and '.join(map(_where, tasks))})"
 
     async def join(self, name: str) -> None:
         """Read a room from now on. Nobody may publish there meanwhile."""
@@ -108,6 +113,17 @@ class Visitor:
                 reading.items.append(item)
                 if isinstance(item, Publication):
                     self.ages.append(time.monotonic() - item.data["at"])
+
+
+def _where(task: asyncio.Task[Any]) -> str:
+    """Return the functions a task waits in, the outermost first."""
+    names: list[str] = []
+    waits: Any = task.get_coro()
+    while waits is not None:
+        frame = getattr(waits, "cr_frame", None) or getattr(waits, "gi_frame", None)
+        names.append(type(waits).__name__ if frame is None else f"{frame.f_code.co_name}:{frame.f_lineno}")
+        waits = getattr(waits, "cr_await", None) or getattr(waits, "gi_yieldfrom", None)
+    return "done" if task.done() else " > ".join(names)
 
 
 class Load:

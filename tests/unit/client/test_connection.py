@@ -97,6 +97,17 @@ class TestFallback:
             await eventually(lambda: client.status == "connected")
             assert client.transport == "websocket"
 
+    @pytest.mark.parametrize("transport", ["websocket", "sse", "poll"])
+    async def test_a_time_limit_that_gets_out_of_a_library_costs_the_transport_and_not_the_client(
+        self, app: Served, transport: str
+    ) -> None:
+        async with connect(app.url, transports=(transport,)) as client:
+            carried = client._connection.attachment
+            assert carried is not None
+            carried.task.cancel()
+            await eventually(lambda: client.reconnects == 1)
+            assert await client.request("echo", 1) == 1
+
     async def test_one_the_application_does_not_serve_is_skipped(self) -> None:
         async with served(transports=("sse", "poll")) as app, connect(app.url) as client:
             assert client.transport == "sse"

@@ -98,11 +98,11 @@ class Arrivals:
         if pending is None:
             return
         if pending.again:
+            effects.append(Outcome(pending.ticket))  # first: whoever asked hears of it also where the room is ahead
             membership = self._memberships.get(room)
             # A hello that was said since goes on from a position of its own.
             if membership is None or (membership.joined and membership.hello <= pending.attach):
                 self._joined_by_itself(room, position, options, effects)
-            effects.append(Outcome(pending.ticket))
             return
         membership = self._memberships.by_ticket(room, pending.ticket)
         if membership is not None:

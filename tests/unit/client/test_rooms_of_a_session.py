@@ -134,8 +134,8 @@ class TestRates:
         line.session.set_max_rate(2, "r", 9)
         assert line.sent() == [["join", 2, "r", {"position": ["e", 3], "max_rate": 9}], ["ack", 1]]
         assert line.take(state_joined(2, 3), keyed("a", 3), keyed("a", 4)) == [
-            Joined("r", None, "state"),
             Outcome(2),
+            Joined("r", None, "state"),
             Publication("r", "n", 4, Position("e", 4), key="a"),
         ]
         line.session.set_max_rate(3, "r", None)

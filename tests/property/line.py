@@ -176,7 +176,7 @@ class Line:
             self._welcomed = True
             for line in self._own_lines(newer=False):
                 line.close(Closed(0, "moved away from"))
-        for closed in self.program.receive(message, self.attach) if message else ():
+        if message and (closed := self.program.receive(message, self.attach)):
             self.close(closed)
 
     def _own_lines(self, *, newer: bool) -> list[Line]:

@@ -107,9 +107,10 @@ class Program:
 
     # What it is told
 
-    def receive(self, message: bytes, attach: int) -> list[Closed]:
-        """Take a message frame by frame, and return what closes the transport."""
-        closed = []
+    def receive(self, message: bytes, attach: int) -> Closed | None:
+        """Take a message frame by frame, and return what closes the transport, or None. What follows that counts no
+        more.
+        """
         for frame in message.split(b"\n"):
             self._frames.see(frame, attach)
             sent = self.session._outbox.sent_tickets()
@@ -119,8 +120,8 @@ class Program:
             for effect, following in zip_longest(effects, effects[1:]):
                 self._take(effect, following)
                 if isinstance(effect, Closed):
-                    closed.append(effect)
-        return closed
+                    return effect
+        return None
 
     def _take(self, effect: Effect, following: Effect | None) -> None:
         match effect:

@@ -192,9 +192,9 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def reclaim(self, session_id: str, seqs: Collection[int]) -> dict[int, Reclaimed]:
-        """Hold those of these frames of an own session that are lost, or were given back ``unbegun``, and return which
-        are what; the others another node holds, or they are done.
+    async def reclaim(self, session_id: str, seqs: Collection[int], *, moved: bool = False) -> dict[int, Reclaimed]:
+        """Hold those of these frames that are lost, or were given back ``unbegun``, and return which are what; the
+        others another node holds, or they are done. Of an own session, or with ``moved`` of one that was.
         """
         ...
 

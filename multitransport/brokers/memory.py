@@ -178,7 +178,7 @@ class MemorySessionStore:
             raise StaleAttach
         return record.inbox.claim(seqs, window)
 
-    async def reclaim(self, session_id: str, seqs: Collection[int]) -> dict[int, Reclaimed]:
+    async def reclaim(self, session_id: str, seqs: Collection[int], *, moved: bool = False) -> dict[int, Reclaimed]:
         """See SessionStore. Nothing is lost but with the whole process."""
         return {}
 

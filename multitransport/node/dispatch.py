@@ -80,7 +80,7 @@ class Dispatch:
         self._moves = moves
         self._settings = settings
         self._end = end
-        self._queue = queue = Queue(moves, checks, self._do)
+        self._queue = queue = Queue(moves, checks, self._do, self._give_up)
         self.repeats = Repeats(store, moves, checks, queue, do=self._do, conclude=self.conclude)
         self.take_answer: Callable[[Session, Answer | AnswerError], Coroutine[Any, Any, None]]
         """Takes an answer to a question of the server's."""
@@ -88,6 +88,9 @@ class Dispatch:
     def submit(self, client: Session, job: Job) -> None:
         """Have the job run after those before it. The window and the last hello's rooms bound how many there are."""
         self._queue.submit(client, job)
+
+    async def _give_up(self, client: Session, seqs: list[int]) -> None:
+        await self.repeats.give_up(client, seqs)
 
     async def _do(self, client: Session, job: Job) -> None:
         match job:

@@ -19,21 +19,31 @@ __all__ = ["Queue"]
 
 logger = logging.getLogger("multitransport")
 
-_REPEAT_SECONDS = 5.0
-"""How long what comes after frames that are lost waits for their client to send those again."""
+_REPEAT_SECONDS = 15.0
+"""How long what comes after frames that are lost waits for their client to send those again. Where a request of it is
+swallowed with the line it sends that anew in less.
+"""
 
 
 class Queue:
-    """Has a session's jobs done in a task that lives only while there are some, each by ``do``.
+    """Has a session's jobs done in a task that lives only while there are some, each by ``do``. ``give_up`` concludes
+    frames that are lost.
 
     A frame's turn comes when those before it are done, whichever nodes hold them. Each waits only for what is before
     it, so no two nodes wait for each other.
     """
 
-    def __init__(self, moves: Moves, checks: Checks, do: Callable[[Session, Job], Coroutine[Any, Any, None]]) -> None:
+    def __init__(
+        self,
+        moves: Moves,
+        checks: Checks,
+        do: Callable[[Session, Job], Coroutine[Any, Any, None]],
+        give_up: Callable[[Session, list[int]], Coroutine[Any, Any, None]],
+    ) -> None:
         self._moves = moves
         self._checks = checks
         self._do = do
+        self._give_up = give_up
 
     def submit(self, client: Session, job: Job) -> None:
         """Have the job done after those before it."""
@@ -81,7 +91,7 @@ class Queue:
         for each in () if isinstance(job, Bye) else client.record.beside or ():
             held.pop(each, None)
         busy = [each for each, holder in held.items() if holder]
-        lost = [each for each, holder in held.items() if not holder and each > client.forgone]
+        lost = [each for each, holder in held.items() if not holder]
         now = asyncio.get_running_loop().time()
         if not lost:
             client.lost = None
@@ -92,19 +102,18 @@ class Queue:
         if client.lost is None:
             return None
         left = client.lost[1] + _REPEAT_SECONDS - now
-        return self._moves.news(client, left) if left > 0 else self._forgo(client, max(lost))
+        return self._moves.news(client, left) if left > 0 else self._forgo(client, lost)
 
-    async def _forgo(self, client: Session, through: int) -> None:
-        """Wait no more for the client to send again what is lost, unless it has, elsewhere."""
+    async def _forgo(self, client: Session, lost: list[int]) -> None:
+        """Wait no more for the client to send again what is lost: nothing is begun after what follows it."""
         try:
-            await self._moves.settle(client)
+            await self._moves.settle(client)  # it may have done so, elsewhere
+            await self._give_up(client, lost)
         except BrokerUnavailable as error:
-            logger.debug("%s goes on after what is lost: %s", client.session_id, error)
+            logger.debug("%s waits on for what is lost: %s", client.session_id, error)
         except Exception as error:  # noqa: BLE001 - what waits in the queue goes on all the same
             self._checks.failure(error, "the server")
-        if client.lost is not None:
-            held = self._moves.held_elsewhere(client.record, through)
-            client.forgone = max((seq for seq, holder in held.items() if not holder), default=client.forgone)
+        client.lost = None  # what could not be given up is waited for once more
 
 
 def _place(client: Session, seq: int) -> int:

@@ -80,6 +80,13 @@ class Repeats:
             client.attachment.repeat(seq)
             client.attachment.acknowledge()
 
+    async def give_up(self, client: Session, seqs: list[int]) -> None:
+        """Conclude those of these that nobody holds, though the client may still have them: what it sends too late is
+        not carried out after what follows it.
+        """
+        for seq in await self._store.reclaim(client.session_id, seqs, moved=True):
+            await self._conclude_unknown(client, seq)
+
     async def forget(self, client: Session, seqs: list[int]) -> None:
         """Conclude what is lost and the client has the outcomes of: the store has lost that they were told."""
         for seq in await self._store.reclaim(client.session_id, seqs):
@@ -103,7 +110,7 @@ class Repeats:
         """
         client.in_hand |= {seq}
         if found == "lost" and not self._is_harmless(frame):
-            client.run_beside(self._give_up(client, seq))
+            client.run_beside(self._conclude_unknown(client, seq))
         elif self._checks.runs_beside(frame):
             client.run_beside(self._do(client, frame))
         else:
@@ -115,7 +122,7 @@ class Repeats:
             return self._checks.is_repeatable(frame.event)
         return not isinstance(frame, Publish)
 
-    async def _give_up(self, client: Session, seq: int) -> None:
+    async def _conclude_unknown(self, client: Session, seq: int) -> None:
         outcome = encode(("error", seq, ErrorCode.OUTCOME_UNKNOWN, "the server that began this is gone"))
         if await self._conclude(client, seq, outcome) and client.attachment is not None:
             client.attachment.put(seq, outcome)

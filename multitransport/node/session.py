@@ -73,7 +73,6 @@ class Session:
         "attachment",
         "away_since",
         "doing",
-        "forgone",
         "gates",
         "giving",
         "http",
@@ -113,8 +112,6 @@ class Session:
         """Which are the first and the last that are lost before a job, and since when it waits for the client to send
         them again.
         """
-        self.forgone = 0
-        """Up to this seq nobody waits for that any more."""
         self.giving: asyncio.Future[Any] | None = None
         """Done when what was not begun here has been given back: nothing that follows it begins before."""
         self.jobs: list[Job] = []

@@ -9,6 +9,7 @@ import pytest
 
 from multitransport import OutcomeUnknown
 from multitransport.core.session import State
+from multitransport.node import queue
 from multitransport.testing.waiting import eventually
 from tests.integration.moving import Place, Visitor, cut_off, settled, told_to_repeat_above
 from tests.redis_server import RedisServer
@@ -98,14 +99,25 @@ async def test_what_is_lost_with_a_node_runs_again_before_what_follows(places: l
     assert places[1].ran == [1, 2]
 
 
-async def test_what_is_lost_and_not_sent_again_is_not_waited_for_without_end(places: list[Place]) -> None:
+@pytest.mark.parametrize("goes_on", [1, 2])
+async def test_what_is_lost_is_not_waited_for_without_end_and_does_not_run_after_what_follows_it(
+    places: list[Place], monkeypatch: pytest.MonkeyPatch, goes_on: int
+) -> None:
+    """Also where the client is elsewhere by then."""
+    monkeypatch.setattr(queue, "_REPEAT_SECONDS", 3.0)
     visitor = Visitor()
-    await visitor.poll(places[0], visitor.frame("send", "again", 1))
+    lost = visitor.frame("send", "again", 1)
+    await visitor.poll(places[0], lost)
     await eventually(lambda: places[0].ran == [1])
     await cut_off(places[0])
     await visitor.poll(places[1], visitor.frame("send", "note", 2))
-    async with asyncio.timeout(20):
-        assert await visitor.until(places[1], "reply", 2) == ["reply", 2, 1]
+    await visitor.poll(places[goes_on])
+    unknown = await visitor.until(places[goes_on], "error", 1, seconds=20.0)
+    assert unknown[2] == "outcome_unknown"
+    assert await visitor.until(places[goes_on], "reply", 2) == ["reply", 2, 1]
+    await visitor.send(places[goes_on], lost)
+    await visitor.poll(places[goes_on])
+    assert (places[1].ran, places[2].ran) == ([2], [])
 
 
 async def test_what_runs_comes_before_what_follows_also_when_its_session_is_back(places: list[Place]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from multitransport.brokers.base import Reclaimed
 from multitransport.core.session import SessionRecord
+from multitransport.errors import BrokerUnavailable
 from multitransport.node.attachment import Attachment
 from multitransport.node.session import Job, JoinRequest, Repeat, Session
 from multitransport.protocol.frames import Bye, JoinOptions
@@ -55,6 +56,17 @@ class Held:
         await asyncio.sleep(moment - simulated_loop().time())
         await simulated_loop().settle()
 
+    def gives_up(self) -> None:
+        """The store lets this node hold what is lost."""
+
+        async def reclaim(session_id: str, seqs: Collection[int], *, moved: bool = False) -> dict[int, Reclaimed]:
+            client = self.site.client(self.attachment)
+            found = {seq: "unbegun" if client.record.holders[seq] is None else "lost" for seq in seqs}  # type: ignore[index]
+            client.record.holders |= dict.fromkeys(seqs, "this node")  # type: ignore[operator]
+            return found  # type: ignore[return-value]
+
+        self.site.node._store.reclaim = reclaim  # type: ignore[method-assign]
+
     def hears(self, client: Session, **holders: str | None) -> None:
         """The store has said who holds what."""
         client.record.holders = {int(seq[1:]): holder for seq, holder in holders.items()}
@@ -65,25 +77,53 @@ class Held:
 async def test_what_follows_lost_frames_waits_for_them_for_a_while() -> None:
     held = Held()
     async with held.site:
+        held.gives_up()
         _, began = await held.begin(LOST, UNBEGUN)
         await held.send(3)
-        await held.at(began + 4.9)
+        await held.at(began + 14.9)
         assert held.ran == []
-        await held.at(began + 6)
+        await held.at(began + 16)
         assert held.ran == [3]
+        errors = of_kind(held.site.take(held.attachment), "error")
+        assert [(seq, code) for seq, code, _ in errors] == [(1, "outcome_unknown"), (2, "outcome_unknown")]
+        await held.send(1)
+        await held.at(began + 100)
+        assert held.ran == [3], "the first comes too late"
+
+
+@simulated
+async def test_what_cannot_be_given_up_is_waited_for_once_more() -> None:
+    held = Held()
+    async with held.site as site:
+        client, began = await held.begin(LOST)
+
+        async def reclaim(session_id: str, seqs: Collection[int], *, moved: bool = False) -> dict[int, Reclaimed]:
+            raise BrokerUnavailable("Redis is away")
+
+        site.node._store.reclaim = reclaim  # type: ignore[method-assign]
+        await held.send(2)
+        await held.at(began + 20)
+        assert held.ran == []
+        held.gives_up()
+        await held.at(began + 29.9)
+        assert held.ran == []
+        await held.at(began + 31)
+        assert held.ran == [2]
+        assert client.record.inbox.processed == 2
 
 
 @simulated
 async def test_what_is_lost_later_is_waited_for_as_long() -> None:
     held = Held()
     async with held.site:
+        held.gives_up()
         client, began = await held.begin(LOST, ELSEWHERE)
         await held.send(3)
         await held.at(began + 4)
         held.hears(client, _1=LOST, _2=LOST)
-        await held.at(began + 8.9)
+        await held.at(began + 18.9)
         assert held.ran == []
-        await held.at(began + 9.1)
+        await held.at(began + 19.1)
         assert held.ran == [3]
 
 
@@ -91,6 +131,7 @@ async def test_what_is_lost_later_is_waited_for_as_long() -> None:
 async def test_the_time_a_former_job_has_waited_does_not_count() -> None:
     held = Held()
     async with held.site:
+        held.gives_up()
         client, began = await held.begin(LOST)
         held.site.node._dispatch.submit(client, JoinRequest("hall", JoinOptions()))
         await held.at(began + 1)
@@ -98,9 +139,9 @@ async def test_the_time_a_former_job_has_waited_does_not_count() -> None:
         await held.at(began + 60)
         assert client.worker is None
         await held.send(2)
-        await held.at(began + 64.9)
+        await held.at(began + 74.9)
         assert held.ran == []
-        await held.at(began + 66)
+        await held.at(began + 76)
         assert held.ran == [2]
 
 
@@ -196,7 +237,7 @@ async def test_what_is_lost_and_the_client_has_is_acknowledged_with_all_that_fol
     held = Held()
     async with held.site as site:
 
-        async def reclaim(session_id: str, seqs: Collection[int]) -> dict[int, Reclaimed]:
+        async def reclaim(session_id: str, seqs: Collection[int], *, moved: bool = False) -> dict[int, Reclaimed]:
             return dict.fromkeys(seqs, "lost")
 
         site.node._store.reclaim = reclaim  # type: ignore[method-assign]

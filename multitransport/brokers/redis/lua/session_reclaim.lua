@@ -1,6 +1,6 @@
 -- Hold frames that are lost or were given back. KEYS record. ARGV: replication id, end of lease, node, seqs.
 -- Returns for each 2 where it was given back, 1 where it was lost, or nobody knows, 0 where another node holds it by now, or it is done.
-local found, wrong = record(false)
+local found, wrong = record(true)
 if not found then
     return wrong
 end

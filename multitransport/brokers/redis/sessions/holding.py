@@ -51,9 +51,9 @@ class Holding:
             raise StaleAttach
         return await self._speaking.in_turn(mirror, lambda: self._claim(mirror, attach, seqs, window, beside))
 
-    async def reclaim(self, session_id: str, seqs: Collection[int]) -> dict[int, Reclaimed]:
+    async def reclaim(self, session_id: str, seqs: Collection[int], *, moved: bool) -> dict[int, Reclaimed]:
         """See SessionStore."""
-        mirror = self._speaking.own(session_id)
+        mirror = self._speaking.mirrors.get(session_id) if moved else self._speaking.own(session_id)
         if mirror is None:
             return {}
         return await self._speaking.in_turn(mirror, lambda: self._reclaim(mirror, seqs))

@@ -174,9 +174,9 @@ class RedisSessionStore:
         """See SessionStore."""
         return await self._holding.claim(session_id, attach, seqs, window, beside)
 
-    async def reclaim(self, session_id: str, seqs: Collection[int]) -> dict[int, Reclaimed]:
+    async def reclaim(self, session_id: str, seqs: Collection[int], *, moved: bool = False) -> dict[int, Reclaimed]:
         """See SessionStore."""
-        return await self._holding.reclaim(session_id, seqs)
+        return await self._holding.reclaim(session_id, seqs, moved=moved)
 
     async def commit(self, session_id: str, seq: int, outcome: Frame | None, max_bytes: int) -> bool:
         """See SessionStore."""

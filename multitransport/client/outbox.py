@@ -74,6 +74,10 @@ class Outbox:
         """The highest seq up to which every outcome has been received."""
         return next(iter(self._numbered), self._next_seq) - 1
 
+    def received_beyond(self) -> list[int]:
+        """Return the seqs above ``received`` whose outcomes have been received, too."""
+        return [seq for seq in range(self.received + 1, self._next_seq) if seq not in self._numbered]
+
     def add(self, pending: Pending) -> None:
         """Keep a new frame. Raises QueueFull."""
         count = len(self._numbered) + self._unnumbered

@@ -250,6 +250,8 @@ class Session:
         options: dict[str, Any] = {"v": 1, "new": self._nonce, "attach": attach, "acked": link.told}
         if link.token is not None:
             options["token"] = link.token
+        if had := self._outbox.received_beyond():
+            options["had"] = had
         return options
 
     def _join_body(self, pending: Pending) -> bytes:

@@ -89,9 +89,9 @@ class Inbox(msgspec.Struct):
             return encode(("error", seq, ErrorCode.OUTCOME_UNKNOWN, "the outcome was too large to keep"))
         return self.outcomes.get(seq)
 
-    def to_repeat(self) -> dict[int, Frame]:
-        """Return what there is to tell of all seqs the client has not acknowledged, in order."""
-        seqs = sorted({*self.outcomes, *(self.unkept or ())})
+    def to_repeat(self, had: frozenset[int] = frozenset()) -> dict[int, Frame]:
+        """Return what there is to tell of all seqs the client has not acknowledged, in order, but for what it had."""
+        seqs = sorted({*self.outcomes, *(self.unkept or ())} - had)
         return {seq: frame for seq in seqs if (frame := self.outcome(seq)) is not None}
 
     def joined(self) -> set[str]:
@@ -99,15 +99,16 @@ class Inbox(msgspec.Struct):
         frames = [text(outcome) for outcome in self.outcomes.values()]
         return {str(msgspec.json.decode(frame)[2]) for frame in frames if frame.startswith(_JOINED)}
 
-    def kept(self) -> tuple[dict[int, Frame], int]:
-        """Return the outcomes that can be told beside the stream, and up to where they are all there is to tell.
+    def kept(self, had: frozenset[int] = frozenset()) -> tuple[dict[int, Frame], int]:
+        """Return the outcomes that can be told beside the stream, but for those the client had, and up to where they
+        are all there is to tell.
 
         What could not be kept is on the stream alone, and so is what has its place among a room's publications, and an
         ``ack`` that covers either.
         """
         placed = {seq for seq, outcome in self.outcomes.items() if text(outcome).startswith(_PLACED)}
-        first = min({*placed, *(self.unkept or ()), self.processed + 1})
-        return {seq: self.outcomes[seq] for seq in sorted(self.outcomes.keys() - placed)}, first - 1
+        first = min(({*placed, *(self.unkept or ())} - had) | {self.processed + 1})
+        return {seq: self.outcomes[seq] for seq in sorted(self.outcomes.keys() - placed - had)}, first - 1
 
     def acknowledge(self, through: int) -> None:
         """Forget the outcomes the client has, up to what is processed."""

@@ -136,7 +136,7 @@ class Attachment:
         self._acked = -1
         self._processed = record.inbox.processed
         self._early: set[int] | None = None
-        """Outcomes put of seqs above the first that is not processed."""
+        """Outcomes above the first that is not processed which were put, or which the client had."""
         self._close_seconds = close_seconds
         self._abort_handle: asyncio.TimerHandle | None = None
 
@@ -163,6 +163,11 @@ class Attachment:
         self._control[key] = frame
         if news:
             self.wake()
+
+    def has_had(self, seqs: frozenset[int]) -> None:
+        """Tell the outcomes of these no more: the client has them, though not yet all that comes before them."""
+        if early := {seq for seq in seqs if seq > self._processed and self._inbox.is_done(seq)}:
+            self._early = early | (self._early or set())
 
     def repeat(self, seq: int) -> None:
         """Have the outcome of a seq written again, if there is one yet, and ``ack``, though it may not have moved,

@@ -206,7 +206,7 @@ class Intake:
         # Let handlers that wait for nothing finish, so that this answer brings their outcome.
         await asyncio.sleep(0)
         inbox = client.record.inbox
-        outcomes, through = inbox.kept()
+        outcomes, through = inbox.kept(hello.had)
         return b"\n".join([*map(text, outcomes.values()), encode(("ack", through))])
 
     async def _forward(self, node: str, session_id: str, body: bytes, credential: bytes) -> bytes:

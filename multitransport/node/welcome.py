@@ -30,7 +30,7 @@ logger = logging.getLogger("multitransport")
 VERSION = 1
 
 _SOON_SECONDS = 0.2
-"""How long a poll is held that tells nothing new."""
+"""How long a poll is held whose client has something to send again with the next."""
 
 
 class Attached(NamedTuple):
@@ -99,11 +99,10 @@ class Welcome:
         }
         # Without its token a client that polls could neither send nor wait for the answer of the next one.
         attachment.put("@welcome", encode(("welcome", options)), news=token != hello.token)
-        # What the client has it says only of all that comes before it; it must not poll as fast as it can meanwhile.
-        repeated = inbox.to_repeat()
-        for seq, outcome in repeated.items():
-            attachment.put(seq, outcome, news=not polls or seq <= inbox.processed)
-        if polls and (attachment.asked_again or max(repeated, default=0) > inbox.processed):
+        attachment.has_had(hello.had)
+        for seq, outcome in inbox.to_repeat(hello.had).items():
+            attachment.put(seq, outcome)
+        if polls and attachment.asked_again:
             self._end_soon(attachment)
         for room in inbox.joined() - client.record.rooms.keys() - hello.rooms.keys():
             # It hears only now that it has joined, and must hear that it is out again.
@@ -184,8 +183,8 @@ class Welcome:
             await self.rejoin(client, attachment, room, options, told_at=-math.inf, known=known, quiet=known)
 
     def _end_soon(self, attachment: Attachment) -> None:
-        """End a poll that tells what was told before, or has to be told with the next one, but not at once: its client
-        would poll as fast as it can, and its polls overtake what it sends.
+        """End a poll whose client has something to send again with the next one, but not at once: it would poll as fast
+        as it can, and its polls overtake what it sends.
         """
         asyncio.get_running_loop().call_later(_SOON_SECONDS, attachment.wake)
 

@@ -76,6 +76,8 @@ class HelloOptions(msgspec.Struct, frozen=True):
     token: Annotated[str, Meta(max_length=1024)] | None = None
     auth: Raw = Raw(b"null")
     acked: Count = 0
+    had: frozenset[Seq] = frozenset()
+    """Seqs above ``acked`` whose outcomes the client has, too."""
     rooms: dict[str, JoinOptions] = {}
     wait: Annotated[float, Meta(ge=0)] | None = None
 

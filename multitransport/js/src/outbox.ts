@@ -55,6 +55,13 @@ export class Outbox<About = unknown> {
     return (first ?? this.#next) - 1;
   }
 
+  /** The seqs above that whose outcome is here, too. */
+  get had(): number[] {
+    const had: number[] = [];
+    for (let seq = this.acked + 1; seq < this.#next; seq += 1) if (!this.#sent.has(seq)) had.push(seq);
+    return had;
+  }
+
   /** Add a frame, or settle it at once where that cannot be. */
   add(kind: Kind, parts: unknown[], settle: Settle, { first = false, about }: Urgency<About> = {}): Pending<About> {
     // What others see of a session is JSON.

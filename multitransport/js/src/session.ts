@@ -80,7 +80,8 @@ export class Session {
   }
 
   #hello(attach: number, more: object): string {
-    return json(["hello", { v: 1, new: this.#nonce, attach, token: this.#token, acked: this.acked, ...more }]);
+    const { acked, had } = this.#outbox;
+    return json(["hello", { v: 1, new: this.#nonce, attach, token: this.#token, acked, had: had.length ? had : undefined, ...more }]);
   }
 
   /**

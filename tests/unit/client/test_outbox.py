@@ -53,6 +53,19 @@ def test_an_ack_is_the_outcome_of_those_that_had_none() -> None:
     assert box.acknowledged(3) == []
 
 
+def test_what_was_received_out_of_order_is_known_by_its_seq() -> None:
+    box = outbox(4)
+    assert box.received_beyond() == []
+    send(box)
+    box.answered(2)
+    box.answered(4)
+    assert (box.received, box.received_beyond()) == (0, [2, 4])
+    box.answered(1)
+    assert (box.received, box.received_beyond()) == (2, [4])
+    box.acknowledged(3)
+    assert (box.received, box.received_beyond()) == (4, [])
+
+
 def test_a_repeated_outcome_is_no_outcome() -> None:
     box = outbox(1)
     send(box)

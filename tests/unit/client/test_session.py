@@ -31,6 +31,18 @@ class TestHello:
         assert (hello["new"], hello["attach"], hello["token"], hello["acked"]) == (NONCE, 2, "t", 1)
         assert hello["rooms"] == {"r": {"position": ["e", 4]}}
 
+    def test_later_ones_say_what_was_received_beyond_what_is_missing(self) -> None:
+        line = Line().attached()
+        for ticket in (1, 2, 3):
+            line.session.request(ticket, "e", ticket)
+        line.sent()
+        line.take(["reply", 2, "two"])
+        for options in (line.hello(), frames(line.session.send_hello(2))[0][1]):
+            assert (options["acked"], options["had"]) == (0, [2])
+        line.take(welcome(3, resumed=True), ["reply", 1, "one"])
+        assert line.hello()["acked"] == 2
+        assert "had" not in line.hello()
+
     def test_nothing_is_sent_before_the_first_welcome(self) -> None:
         line = Line()
         line.session.request(1, "e", None)

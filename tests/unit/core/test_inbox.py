@@ -148,6 +148,7 @@ def test_what_has_its_place_among_publications_is_told_on_the_stream_alone() -> 
     told, through = inbox.kept()
     assert (list(told), through) == ([1, 4], 1)
     assert list(inbox.to_repeat()) == [1, 2, 3, 4]
+    assert inbox.kept(frozenset({2, 3})) == ({1: told[1], 4: told[4]}, 4), "the client knows where it joined and left"
     inbox.acknowledge(2)
     assert inbox.kept()[1] == 2
     inbox.acknowledge(3)
@@ -155,6 +156,17 @@ def test_what_has_its_place_among_publications_is_told_on_the_stream_alone() -> 
 
 
 # Acknowledging
+
+
+def test_what_the_client_had_is_not_told_again_and_stays_until_it_is_acknowledged() -> None:
+    inbox = Inbox()
+    inbox.claim([1, 2, 3], WINDOW)
+    inbox.commit(2, b"two", MAX_BYTES)
+    inbox.commit(3, b"x" * (MAX_BYTES + 1), MAX_BYTES)
+    assert inbox.to_repeat(frozenset({2, 3, 9})) == {}
+    assert inbox.kept(frozenset({2, 3, 9})) == ({}, 0)
+    assert list(inbox.to_repeat(frozenset({3}))) == [2]
+    assert inbox.outcomes == {2: b"two"}
 
 
 def test_what_the_client_has_is_forgotten() -> None:

@@ -25,7 +25,7 @@ test: setup-system setup setup-node ## install what the tests need, then run eve
 test-faults: setup-system setup ## run the long tests under faults and load; takes up to half an hour
 	@failed=0; \
 	run() { .venv/bin/python -m pytest -v --timeout=900 "$$@" $(PYTEST_ARGS) || [ $$? -eq 5 ] || failed=1; }; \
-	run -n 2 -m "faults and not alone"; \
+	run -n 3 -m "faults and not alone"; \
 	run -m "faults and alone"; \
 	exit $$failed
 

@@ -9,7 +9,8 @@ import resource
 import secrets
 import time
 from array import array
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 __all__ = ["Crowd", "crowd"]
 
@@ -22,10 +23,10 @@ _AT_ONCE = 50
 
 
 class Crowd:
-    """Members of one room. ``ages`` holds the seconds between publishing and receiving, of all of them."""
+    """Members of these rooms. ``ages`` holds the seconds between publishing and receiving, of all of them."""
 
-    def __init__(self, room: str) -> None:
-        self.room = room
+    def __init__(self, rooms: Sequence[str]) -> None:
+        self.rooms = rooms
         self.ages = array("d")
 
     def forget(self) -> None:
@@ -64,10 +65,11 @@ class _Member(asyncio.Protocol):
 
     def _open(self, data: bytes) -> bytes:
         if b"\r\n\r\n" in data:
-            hello = {"v": 1, "new": secrets.token_urlsafe(16), "attach": 1, "rooms": {self._crowd.room: {}}}
+            rooms: dict[str, dict[str, Any]] = {room: {} for room in self._crowd.rooms}
+            hello = {"v": 1, "new": secrets.token_urlsafe(16), "attach": 1, "rooms": rooms}
             self._write(json.dumps(["hello", hello]).encode())
             return b""
-        if b'["joined"' in data:
+        if data.count(b'["joined"') == len(self._crowd.rooms):
             self._write(b'["pong",0]')
             self.joined.set_result(None)
             return b""
@@ -81,12 +83,12 @@ class _Member(asyncio.Protocol):
 
 
 @contextlib.asynccontextmanager
-async def crowd(port: int, room: str, count: int) -> AsyncIterator[Crowd]:
-    """Have so many clients in a room."""
+async def crowd(port: int, rooms: Sequence[str], count: int) -> AsyncIterator[Crowd]:
+    """Have so many clients, each in all of these rooms."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8 * count), hard))
     loop = asyncio.get_running_loop()
-    made = Crowd(room)
+    made = Crowd(rooms)
     members: list[_Member] = []
     try:
         for start in range(0, count, _AT_ONCE):

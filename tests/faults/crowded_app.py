@@ -1,5 +1,5 @@
-"""Three rooms that talk when they are told to, one of each way with who falls behind, and what their server's memory
-is.
+"""Three rooms that talk when they are told to, in turn, one of each way with who falls behind, and what their server's
+memory is.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from quart import Quart, request
+from quart import Quart
 
 from multitransport import MultiTransport, Session
 
-BYTES = 256 << 10
+BYTES = 128 << 10
 """What each room keeps at most."""
 
-COUNT = 100
+COUNT = 50
 KEYS = 50
-PAUSE_SECONDS = 0.1
+PAUSE_SECONDS = 0.3
 PAD = "x" * 2000
 
 BALLAST = 128
@@ -32,7 +32,7 @@ app.secret_key = "of the tests"
 rt = MultiTransport(
     app, ping_seconds=600.0, grace_seconds=600.0, hello_seconds=600.0, resume_seconds=2.0, stalled_seconds=600.0
 )
-talk: dict[str, asyncio.Task[None]] = {}
+talk: list[asyncio.Task[None]] = []
 said: dict[str, int] = dict.fromkeys(("skip", "conflate", "disconnect"), 0)
 
 
@@ -62,17 +62,20 @@ async def speak(room: str) -> None:
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-@app.post("/talk/<room>")
-async def begin(room: str) -> dict[str, Any]:
-    talk[room] = asyncio.create_task(speak(room))
+@app.post("/talk")
+async def begin() -> dict[str, Any]:
+    for room in said:
+        talk.append(asyncio.create_task(speak(room)))
+        await asyncio.sleep(PAUSE_SECONDS / len(said))
     return {}
 
 
-@app.delete("/talk/<room>")
-async def end(room: str) -> dict[str, Any]:
-    """Answer with how many publications there were."""
-    talk.pop(room).cancel()
-    return {"said": said[room]}
+@app.delete("/talk")
+async def end() -> dict[str, int]:
+    """Answer with how many publications there were, by room."""
+    while talk:
+        talk.pop().cancel()
+    return said
 
 
 def resident_kilobytes() -> int:
@@ -84,7 +87,7 @@ def resident_kilobytes() -> int:
 
 @app.get("/inside")
 async def inside() -> dict[str, Any]:
-    """Count the members of a room, and its server's memory."""
+    """Count the members of each room, and its server's memory."""
     sessions = app.extensions["multitransport"].running.node.sessions.values()
-    members = sum(request.args["room"] in client.rooms for client in sessions)
+    members = {room: sum(room in client.rooms for client in sessions) for room in said}
     return {"members": members, "kilobytes": resident_kilobytes()}

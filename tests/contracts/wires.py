@@ -86,8 +86,8 @@ class Wire(ABC):
         said: dict[str, Any] = {"v": 1, "new": self.new, "attach": self.attach, "acked": self.acked}
         if self.token is not None:
             said["token"] = self.token
-        if had := [seq for seq in self.outcomes if seq and seq > self.acked]:
-            said["had"] = had
+        if self.acknowledges:
+            said["had"] = [seq for seq in self.outcomes if seq and seq > self.acked]
         if self.positions:
             said["rooms"] = {room: {"position": position} for room, position in self.positions.items()}
         return ["hello", {**said, **options}]

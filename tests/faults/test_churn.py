@@ -27,10 +27,10 @@ WARM = 4000
 SESSIONS = 10_000
 MAY_GROW = 1.05
 USERS = 40
-GONE = ("sessions", "records", "attachments", "cursors", "readers", "timers", "members", "asked")
+GONE = ("sessions", "records", "attachments", "cursors", "readers", "timers", "members", "asked", "feeds")
 """What there is none of without sessions."""
 
-STAYS = ("feeds", "rooms", "own tasks", "tasks")
+STAYS = ("rooms", "own tasks", "tasks")
 """Of what there is as much as before."""
 
 

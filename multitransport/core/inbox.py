@@ -94,9 +94,9 @@ class Inbox(msgspec.Struct):
         seqs = sorted({*self.outcomes, *(self.unkept or ())} - had)
         return {seq: frame for seq in seqs if (frame := self.outcome(seq)) is not None}
 
-    def joined(self) -> set[str]:
-        """Return the rooms of which the client may not have heard yet that it has joined them."""
-        frames = [text(outcome) for outcome in self.outcomes.values()]
+    def joined(self, had: frozenset[int] = frozenset()) -> set[str]:
+        """Return the rooms of which the client may not have heard yet that it has joined them, but for what it had."""
+        frames = [text(outcome) for seq, outcome in self.outcomes.items() if seq not in had]
         return {str(msgspec.json.decode(frame)[2]) for frame in frames if frame.startswith(_JOINED)}
 
     def kept(self, had: frozenset[int] = frozenset()) -> tuple[dict[int, Frame], int]:

@@ -84,7 +84,9 @@ class Repeats:
         """Conclude those of these that nobody holds, though the client may still have them: what it sends too late is
         not carried out after what follows it.
         """
-        for seq in await self._store.reclaim(client.session_id, seqs, moved=True):
+        found = await self._store.reclaim(client.session_id, seqs, moved=True)
+        client.in_hand |= found.keys()
+        for seq in found:
             await self._conclude_unknown(client, seq)
 
     async def forget(self, client: Session, seqs: list[int]) -> None:

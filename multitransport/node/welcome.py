@@ -104,7 +104,7 @@ class Welcome:
             attachment.put(seq, outcome)
         if polls and attachment.asked_again:
             self._end_soon(attachment)
-        for room in inbox.joined() - client.record.rooms.keys() - hello.rooms.keys():
+        for room in inbox.joined(hello.had) - client.record.rooms.keys() - hello.rooms.keys():
             # It hears only now that it has joined, and must hear that it is out again.
             attachment.put(room, _removed_frame(room))
         if (ack := attachment.acked()) is not None:

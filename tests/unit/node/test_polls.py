@@ -29,6 +29,9 @@ class Polling:
             await self.gate.wait()
             return data
 
+        @self.site.declared.room("hall")
+        async def join_hall(client: Session) -> None: ...
+
         @self.site.declared.on("echo")
         async def echo(client: Session, data: Any) -> Any:
             return data
@@ -53,7 +56,7 @@ class Polling:
         self.heard += frames
         self._token = of_kind(frames, "welcome")[0][0]["token"]
         self._acked = max([self._acked, *(through for [through] in of_kind(frames, "ack"))])
-        self._had |= {seq for seq, _ in of_kind(frames, "reply")}
+        self._had |= {seq for kind in ("reply", "joined", "left") for seq, *_ in of_kind(frames, kind) if seq}
 
 
 @simulated
@@ -70,6 +73,17 @@ async def test_a_client_that_had_an_outcome_polls_no_faster_while_what_comes_bef
         assert await held == 0, "that is new"
         assert of_kind(polling.heard, "reply") == [[2, "b"], [1, "a"]]
         assert await polling.poll() == 20.0, "it has all of it"
+
+
+@simulated
+async def test_a_room_joined_and_left_while_what_comes_before_takes_long_ends_no_further_poll() -> None:
+    polling = Polling()
+    async with polling.site:
+        await polling.poll(FRAMES[0], ["join", 2, "hall"], ["leave", 3, "hall"])
+        assert of_kind(polling.heard, "left") == [[3, "hall"]]
+        assert await polling.poll() == 20.0
+        assert of_kind(polling.heard, "left") == [[3, "hall"]]
+        polling.gate.set()
 
 
 @simulated

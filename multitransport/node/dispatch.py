@@ -263,7 +263,8 @@ class Dispatch:
             await self.forget(client, name)
             if client.attachment is not None:
                 frame = encode(("left", None, name, ErrorCode.REMOVED, "the server took the session out of the room"))
-                client.attachment.put(name, frame)
+                # With a key of its own: who is put in again meanwhile hears both, since what it was there is over.
+                client.attachment.put(f"@left {name}", frame)
 
     async def _named_in_hello(self, client: Session, wanted: JoinRequest) -> None:
         name = wanted.room

@@ -46,6 +46,8 @@ class Program:
         """How far it had read rooms that it was in before."""
         self.rates: dict[str, float | None] = {}
         self.meta: int | None = None
+        self.said_late: int | None = None
+        """What it was about to say of itself when it was taken out: it may be said where it was put in again."""
         self.presence = Presence()
         self.asks: list[tuple[str, int]] = []
         """What it was asked and has not answered."""
@@ -91,7 +93,7 @@ class Program:
     def show(self, meta: int) -> None:
         """Say something of itself in the room with presence."""
         self.session.presence(self.outcomes.ticket("presence", TEAM), TEAM, meta)
-        self.meta = meta
+        self.meta, self.said_late = meta, None
 
     def answer(self, number: int, *, refuse: bool) -> None:
         """Answer one of the questions."""
@@ -191,6 +193,8 @@ class Program:
         self._lefts[room] = self._lefts.get(room, 0) + 1
         taken_out = self.record.removed[self.new, room] >= self._lefts[room]
         assert taken_out, f"nobody ended the membership of {room}: {left}"
+        if ("presence", room) in self.outcomes.open.values():
+            self.said_late = self.meta
         self._forget(room)
 
     def _forget(self, room: str) -> None:

@@ -203,6 +203,20 @@ async def test_the_server_joins_and_takes_out_without_asking() -> None:
 
 
 @simulated
+async def test_who_is_taken_out_and_put_in_again_at_once_hears_of_both() -> None:
+    async with site_of() as site:
+        one = await come(site, "ann")
+        await site.node.verbs.join("closed", "ann", None)
+        site.take(one)
+        await site.node.verbs.leave("closed", "ann", None)
+        await publish(site, "closed", "missed")
+        await site.node.verbs.join("closed", "ann", None)
+        told = [frame for frame in site.take(one) if frame[0] in ("left", "joined")]
+        assert [frame[:3] for frame in told] == [["left", None, "closed"], ["joined", None, "closed"]]
+        assert told[1][3][1] == 1
+
+
+@simulated
 async def test_a_session_that_has_ended_is_not_moved() -> None:
     async with site_of() as site:
         client = site.client(await come(site, "ann"))

@@ -20,8 +20,8 @@ __all__ = ["Queue"]
 logger = logging.getLogger("multitransport")
 
 _REPEAT_SECONDS = 15.0
-"""How long what comes after frames that are lost waits for their client to send those again. Where a request of it is
-swallowed with the line it sends that anew in less.
+"""How long what comes after frames that are lost waits for their client to send those again. Where a ``send`` of
+it is swallowed with the line it sends that anew in less.
 """
 
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from multitransport.brokers.base import Reclaimed, SessionStore
+from multitransport.errors import BrokerUnavailable
 from multitransport.node.checks import Checks
 from multitransport.node.moves import Moves
 from multitransport.node.queue import Queue
@@ -84,10 +85,16 @@ class Repeats:
         """Conclude those of these that nobody holds, though the client may still have them: what it sends too late is
         not carried out after what follows it.
         """
-        found = await self._store.reclaim(client.session_id, seqs, moved=True)
-        client.in_hand |= found.keys()
-        for seq in found:
-            await self._conclude_unknown(client, seq)
+        found = frozenset(await self._store.reclaim(client.session_id, seqs, moved=True))
+        client.in_hand |= found
+        try:
+            for seq in sorted(found):
+                await self._conclude_unknown(client, seq, "this was lost with its server, and came again too late")
+        except BrokerUnavailable:
+            left = client.in_hand & found
+            client.in_hand -= left
+            await self._store.give_back(client.session_id, sorted(left), begun=True)
+            raise
 
     async def forget(self, client: Session, seqs: list[int]) -> None:
         """Conclude what is lost and the client has the outcomes of: the store has lost that they were told."""
@@ -112,7 +119,7 @@ class Repeats:
         """
         client.in_hand |= {seq}
         if found == "lost" and not self._is_harmless(frame):
-            client.run_beside(self._conclude_unknown(client, seq))
+            client.run_beside(self._conclude_unknown(client, seq, "the server that began this is gone"))
         elif self._checks.runs_beside(frame):
             client.run_beside(self._do(client, frame))
         else:
@@ -124,8 +131,8 @@ class Repeats:
             return self._checks.is_repeatable(frame.event)
         return not isinstance(frame, Publish)
 
-    async def _conclude_unknown(self, client: Session, seq: int) -> None:
-        outcome = encode(("error", seq, ErrorCode.OUTCOME_UNKNOWN, "the server that began this is gone"))
+    async def _conclude_unknown(self, client: Session, seq: int, why: str) -> None:
+        outcome = encode(("error", seq, ErrorCode.OUTCOME_UNKNOWN, why))
         if await self._conclude(client, seq, outcome) and client.attachment is not None:
             client.attachment.put(seq, outcome)
             client.attachment.acknowledge()

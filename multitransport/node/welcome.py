@@ -76,7 +76,7 @@ class Welcome:
         inbox = client.record.inbox
         await self._store.acknowledge(client.session_id, hello.acked)
         held = client.record.held_elsewhere(self._store.node)
-        if told := [seq for seq, holder in held.items() if not holder and seq <= hello.acked]:
+        if told := [seq for seq, each in held.items() if not each and (seq <= hello.acked or seq in hello.had)]:
             self._own(self._dispatch.repeats.forget(client, told))
         # What a node held that is gone only the client can send again. On a stream it does so once, in good time; it
         # polls so often that it need not while that node lives.

@@ -76,7 +76,7 @@ class HelloOptions(msgspec.Struct, frozen=True):
     token: Annotated[str, Meta(max_length=1024)] | None = None
     auth: Raw = Raw(b"null")
     acked: Count = 0
-    had: frozenset[Seq] = frozenset()
+    had: Annotated[frozenset[Seq], Meta(max_length=1000)] = frozenset()
     """Seqs above ``acked`` whose outcomes the client has, too."""
     rooms: dict[str, JoinOptions] = {}
     wait: Annotated[float, Meta(ge=0)] | None = None

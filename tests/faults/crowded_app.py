@@ -16,13 +16,13 @@ from quart import Quart
 
 from multitransport import MultiTransport, Session
 
-BYTES = 128 << 10
+BYTES = 256 << 10
 """What each room keeps at most."""
 
 COUNT = 50
 KEYS = 50
 PAUSE_SECONDS = 0.3
-PAD = "x" * 2000
+PAD = "x" * 4000
 
 BALLAST = 128
 """So many publications of 64 KiB fill whatever the system buffers for a socket."""

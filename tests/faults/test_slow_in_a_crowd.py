@@ -31,9 +31,9 @@ WINDOW_SECONDS = 3
 """The median of so many seconds each is compared: what else a machine does comes in bursts."""
 
 MAY_SLOW_DOWN = 1.5
-MAY_GROW_KILOBYTES = 3 * ((crowded_app.BYTES >> 10) + 256)
-"""Each room's bound, and what the socket buffers in the process: the mark at which writing waits and a batch, both
-64 KiB, in the forms they pass through.
+MAY_GROW_KILOBYTES = 3 * 160
+"""The rooms are full before it is measured. For each slow one there is what the socket buffers in the process: the mark
+at which writing waits and a batch, both 64 KiB. In a minute each room says 800 KiB: to keep that for one would be seen.
 """
 TRIES = 3
 """A machine that is busy with something else may spoil one."""

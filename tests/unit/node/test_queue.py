@@ -113,6 +113,33 @@ async def test_what_cannot_be_given_up_is_waited_for_once_more() -> None:
 
 
 @simulated
+async def test_what_was_given_up_and_could_not_be_recorded_is_given_up_once_more() -> None:
+    held = Held()
+    async with held.site as site:
+        held.gives_up()
+        client, began = await held.begin(LOST, LOST)
+        store = site.node._store
+        commit, failures = store.commit, iter([BrokerUnavailable("Redis refused it")])
+
+        async def refused_once(session_id: str, seq: int, outcome: Any, max_bytes: int) -> bool:
+            for failure in failures:
+                raise failure
+            return await commit(session_id, seq, outcome, max_bytes)
+
+        async def give_back(session_id: str, seqs: Collection[int], *, begun: bool = False) -> None:
+            held.hears(client, **{f"_{seq}": LOST if begun else UNBEGUN for seq in seqs})
+
+        store.commit, store.give_back = refused_once, give_back  # type: ignore[method-assign]
+        await held.send(3)
+        await held.at(began + 29)
+        assert held.ran == []
+        await held.at(began + 31)
+        assert (held.ran, client.in_hand) == ([3], frozenset())
+        errors = of_kind(held.site.take(held.attachment), "error")
+        assert [(seq, code) for seq, code, _ in errors] == [(1, "outcome_unknown"), (2, "outcome_unknown")]
+
+
+@simulated
 async def test_what_is_lost_later_is_waited_for_as_long() -> None:
     held = Held()
     async with held.site:
@@ -248,3 +275,16 @@ async def test_what_is_lost_and_the_client_has_is_acknowledged_with_all_that_fol
         await simulated_loop().settle()
         frames = site.take(again)
         assert (of_kind(frames, "welcome")[0][0]["seq"], of_kind(frames, "ack")[-1]) == (2, [2])
+
+
+@simulated
+async def test_what_is_lost_and_the_client_had_before_it_could_acknowledge_it_is_not_waited_for() -> None:
+    held = Held()
+    async with held.site as site:
+        held.gives_up()
+        client, _ = await held.begin(ELSEWHERE, LOST)
+        token = (await site.welcomed(held.attachment))["token"]
+        again = await site.attach(2, "poll", token=token, had=[2])
+        await simulated_loop().settle()
+        assert of_kind(site.take(again), "welcome")[0][0]["seq"] == 2
+        assert client.record.inbox.is_done(2)

@@ -110,14 +110,14 @@ class Welcome:
         if (ack := attachment.acked()) is not None:
             # A client that polls may wait for nothing else.
             attachment.put("@ack", ack, news=inbox.processed > hello.acked)
-        had = await self._rejoin_all(client, attachment, hello, quiet=quiet)
-        self._have_joined(client, attachment, hello, had, knows=token == hello.token)
+        read_on = await self._rejoin_all(client, attachment, hello, quiet=quiet)
+        self._have_joined(client, attachment, hello, read_on, knows=token == hello.token)
         # Not awaited: where many come and go at once the others are told with a delay, and the welcome is not.
         if any(room.startswith(PRESENCE) for room in client.record.rooms):
             self._own(self._presence.refresh(client))
 
     def _have_joined(
-        self, client: Session, attachment: Attachment, hello: HelloOptions, had: frozenset[str], *, knows: bool
+        self, client: Session, attachment: Attachment, hello: HelloOptions, read_on: frozenset[str], *, knows: bool
     ) -> None:
         """See to the rooms a hello names that are not in the record; ``knows``: its client had this session before."""
         # What an earlier hello asked for and still waits keeps its place before the frames that rely on it, or is no
@@ -125,7 +125,7 @@ class Welcome:
         client.jobs[:] = [job for job in client.jobs if not isinstance(job, JoinRequest) or job.room in hello.rooms]
         waiting = {job.room: job for job in client.jobs if isinstance(job, JoinRequest)}
         for room, wanted in hello.rooms.items():
-            if room in had or room in client.record.rooms:
+            if room in read_on or room in client.record.rooms:
                 continue
             if room in waiting:
                 waiting[room].options = wanted

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
+import math
 import os
 import sys
 from collections import Counter
@@ -13,6 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from multitransport import Session
+from multitransport.brokers.base import Broker
 from multitransport.brokers.memory import MemoryBroker, MemorySessionStore
 from multitransport.core.heartbeat import Heartbeat
 from multitransport.core.inbox import Inbox
@@ -44,19 +46,28 @@ def resident_kilobytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") // 1024
 
 
+def shown_in(broker: Broker) -> list[StateLog]:
+    """Return the logs of who is in rooms."""
+    assert isinstance(broker, MemoryBroker)
+    return [log for log in broker._logs.values() if log.room.startswith(PRESENCE) and isinstance(log, StateLog)]
+
+
 @app.get("/inside")
 async def inside() -> dict[str, int]:
-    """Count what sessions are made of, and forget what the application itself noted."""
+    """Count what sessions are made of, and forget what the application itself noted and who has left."""
     for notes in (application.ran, application.connected, application.disconnected):
         notes.clear()
     node = application.node
     await node.hub.sweep()
+    for log in shown_in(node.hub._broker):
+        log.trim(
+            math.inf
+        )  # that somebody left is kept for five minutes, so how much of that there is says how fast it was
     gc.collect()
     alive = Counter(f"{type(each).__module__}.{type(each).__name__}" for each in gc.get_objects())
     store, broker = node._store, node.hub._broker
     assert isinstance(broker, MemoryBroker)
     assert isinstance(store, MemorySessionStore)
-    shown = [log for log in broker._logs.values() if log.room.startswith(PRESENCE) and isinstance(log, StateLog)]
     return {
         "sessions": len(node.sessions) + len(node.sessions._by_user),
         "records": len(store._records) + len(store._by_new) + len(store._expires_at),
@@ -64,7 +75,7 @@ async def inside() -> dict[str, int]:
         "cursors": sum(len(feed.cursors) for feed in node.hub._feeds.values()),
         "readers": sum(count for name, count in alive.items() if name in COUNTED),
         "timers": sum(map(len, node._timers._wheel._buckets.values())),
-        "members": sum(len(log.values()) for log in shown) + len(node.presence._turns),
+        "members": sum(len(log.values()) for log in shown_in(broker)) + len(node.presence._turns),
         "asked": len(node.verbs.asks),
         "feeds": len(node.hub._feeds),
         "rooms": len(broker._logs),

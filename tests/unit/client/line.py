@@ -10,9 +10,27 @@ from multitransport.client.events import Effect, Outcome, Publication
 from multitransport.client.session import Session
 from multitransport.errors import RequestError
 
-__all__ = ["NONCE", "Line", "errors", "frames", "joined", "message", "offsets", "pub", "welcome"]
+__all__ = [
+    "NONCE",
+    "STATE",
+    "Line",
+    "at",
+    "errors",
+    "frames",
+    "joined",
+    "keyed",
+    "message",
+    "offsets",
+    "pub",
+    "state_joined",
+    "state_line",
+    "told",
+    "welcome",
+]
 
 NONCE = "abcdefghijklmnopqrstuv"
+STATE = "r"
+"""A state room."""
 
 
 def message(*frames: list[Any]) -> bytes:
@@ -79,3 +97,29 @@ def offsets(effects: list[Effect]) -> list[int]:
 
 def errors(effects: list[Effect]) -> list[tuple[int, type[RequestError]]]:
     return [(each.ticket, type(each.error)) for each in effects if isinstance(each, Outcome) and each.error]
+
+
+def state_joined(seq: int | None, offset: int, *, room: str = STATE, recovered: bool = True, **more: Any) -> list[Any]:
+    return ["joined", seq, room, ["e", offset], {"mode": "state", "recovered": recovered, **more}]
+
+
+def keyed(key: str, offset: int, *, deleted: bool = False, room: str = STATE) -> list[Any]:
+    options = {"key": key, "deleted": True} if deleted else {"key": key}
+    return ["pub", room, offset, "n", None if deleted else offset, options]
+
+
+def at(offset: int, room: str = STATE) -> list[Any]:
+    return ["at", room, ["e", offset]]
+
+
+def state_line(*first: list[Any], max_rate: float | None = None) -> Line:
+    line = Line().attached()
+    line.session.join(1, STATE, max_rate=max_rate)
+    line.sent()
+    line.take(state_joined(1, 0), ["ack", 1], *first)
+    line.sent()
+    return line
+
+
+def told(effects: list[Effect]) -> list[tuple[str | None, int]]:
+    return [(each.key, each.position.offset) for each in effects if isinstance(each, Publication) and each.position]

@@ -321,19 +321,6 @@ class TestStateRooms:
         assert given_up(line.take(welcome(session="another"), state(8)))
         assert line.hello()["rooms"] == {"r": {"position": ["e", 3]}}
 
-    def test_who_asked_for_another_rate_hears_of_it_also_where_the_transport_is_given_up(self) -> None:
-        line = Line()
-        line.session.join(1, "r")
-        line.attached().take(state(0), key(3, "a"), ["at", "r", ["e", 3]])
-        line.session.set_max_rate(2, "r", 5)
-        line.session.set_max_rate(3, "r", 6)
-        first, second = (frame[1] for frame in line.sent())
-        emptied = joined(first, 0, mode="state")
-        assert line.take(emptied)[0] == Outcome(2)
-        effects = line.take(joined(second, 3, mode="state"))
-        assert effects[0] == Outcome(3)
-        assert given_up(effects)
-
 
 def emptied_late(*more: list[Any]) -> Line:
     """Return a line whose latest hello names a position that an older transport, which told ``more``, has undone."""

@@ -1,4 +1,4 @@
--- Hold frames that are lost or were given back. KEYS record. ARGV: replication id, end of lease, node, seqs.
+-- Hold frames that are lost or were given back, as the node that speaks for the session or one that holds others of it. KEYS record. ARGV: replication id, end of lease, node, seqs.
 -- Returns for each 2 where it was given back, 1 where it was lost, or nobody knows, 0 where another node holds it by now, or it is done.
 local found, wrong = record(true)
 if not found then

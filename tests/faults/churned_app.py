@@ -59,10 +59,9 @@ async def inside() -> dict[str, int]:
         notes.clear()
     node = application.node
     await node.hub.sweep()
+    # That somebody left is kept for five minutes: how much there is of that says how fast the machine is.
     for log in shown_in(node.hub._broker):
-        log.trim(
-            math.inf
-        )  # that somebody left is kept for five minutes, so how much of that there is says how fast it was
+        log.trim(math.inf)
     gc.collect()
     alive = Counter(f"{type(each).__module__}.{type(each).__name__}" for each in gc.get_objects())
     store, broker = node._store, node.hub._broker
